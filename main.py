@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""AGORA live: drive a 3D Gaussian head with a face video.
+
+usage: python3 main.py [COMMAND [ARGUMENTS]]
+
+Without a command the window opens; on a machine without a display a demo video is written instead. The first run sets
+up everything that is needed beside this file; `python3 main.py COMMAND --help` explains a command.
+
+  reenact      a face video drives one or more people, into a video
+  track        a face video to a motion clip
+  render       a motion clip with any person, view and background
+  identities   a contact sheet of people
+  distill      extract the shared Gaussian blendshapes into an avatar pack
+  doctor       what works on this machine, and the mending step for what does not
+  bench        how fast this machine is, stage by stage
+  test         run the tests
+"""
+
+from __future__ import annotations
+
+import sys
+
+import bootstrap
+
+
+def main(argv: list[str]) -> int:
+    """Set up if needed, then hand over to a command, the tests or the window."""
+    if sys.version_info < (3, 10):  # noqa: UP036  (runs before anything has checked the interpreter)
+        print(f"error: Python 3.10 or newer is needed, this is {sys.version.split()[0]}", file=sys.stderr)
+        return 2
+    if argv[:1] in (["--help"], ["-h"], ["help"]):
+        print(__doc__.strip())
+        return 0
+    try:
+        bootstrap.ensure_environment(with_tests=argv[:1] == ["test"])
+    except bootstrap.SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nset-up interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
+    return run(argv)
+
+
+def run(argv: list[str]) -> int:
+    """Everything that happens inside the environment."""
+    command = argv[0] if argv else ""
+    if command == "test":
+        return bootstrap.run_tests(argv[1:])
+    import core.cli
+
+    if not command:
+        return core.cli.open_app()
+    if command in core.cli.COMMANDS:
+        return core.cli.main(argv)
+    import trainer.cli
+
+    if command in trainer.cli.COMMANDS:
+        return trainer.cli.main(argv)
+    known = ", ".join([*core.cli.COMMANDS, *trainer.cli.COMMANDS, "test"])
+    print(f"error: there is no command '{command}' (commands: {known})", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
