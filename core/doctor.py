@@ -91,7 +91,8 @@ def _head_model() -> Check:
     from core.head.library import load_open_head
 
     head = load_open_head()
-    return Check("head model", Health.OK, f"{head.name}, {len(head.v_template)} vertices, {len(head.expression_names)} expressions")
+    detail = f"{head.name}, {len(head.v_template)} vertices, {len(head.expression_names)} expressions"
+    return Check("head model", Health.OK, detail)
 
 
 def _storage() -> Check:
