@@ -1,0 +1,69 @@
+"""seed -> StudioIdentity: every part of a person is built on the shaped, lit head and packed into one cloud."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.head.model import HeadModel
+from core.studio.anatomy import Anatomy, anatomy_of
+from core.studio.eyes import eyes
+from core.studio.identity import StudioIdentity, Wrinkles
+from core.studio.illumination import light_head
+from core.studio.numerics import display_from_linear
+from core.studio.regions import hair_regions
+from core.studio.skin import shade_skin, skin_patches
+from core.studio.splats import Splats, concatenate
+from core.studio.traits import Traits, sample_traits
+from core.studio.visibility import HairVolume
+from core.types import Gaussians
+
+
+def build_identity(seed_or_traits: int | Traits, head: HeadModel) -> StudioIdentity:
+    """Make a person.
+
+    Args:
+        seed_or_traits: a seed (0 .. 2**32 - 1), or traits that were sampled and perhaps altered.
+        head: the open head.
+
+    Raises:
+        ValueError: the seed is out of range.
+    """
+    traits = seed_or_traits if isinstance(seed_or_traits, Traits) else sample_traits(int(seed_or_traits), head)
+    anatomy = anatomy_of(head)
+    rest_vertices = head.neutral(traits.shape).vertices
+    vertices = rest_vertices.astype(np.float64)
+    regions = hair_regions(anatomy, traits)
+    lit = light_head(anatomy, traits, vertices, HairVolume())
+    surface = shade_skin(anatomy, traits, lit, regions)
+    keep = np.ones(len(anatomy.texels), bool)
+    splats = concatenate([skin_patches(anatomy, surface, vertices, keep), *eyes(anatomy, traits, lit)])
+    return _pack(traits, anatomy, rest_vertices, splats)
+
+
+def _pack(traits: Traits, anatomy: Anatomy, rest_vertices: np.ndarray, splats: Splats) -> StudioIdentity:
+    gaussians = Gaussians(
+        xyz=np.ascontiguousarray(splats.xyz, np.float32),
+        scale=np.ascontiguousarray(splats.scale, np.float32),
+        quat=np.ascontiguousarray(splats.quat, np.float32),
+        rgb=np.ascontiguousarray(display_from_linear(splats.color), np.float32),
+        opacity=np.ascontiguousarray(splats.opacity, np.float32),
+    )
+    expression_count = anatomy.head.expression_count
+    return StudioIdentity(
+        seed=traits.seed, shape=traits.shape, gaussians=gaussians, triangle=splats.triangle, texel=splats.texel,
+        rigid=splats.rigid, wrinkles=Wrinkles(np.zeros(0, np.int32), np.zeros((0, expression_count), np.float32)),
+        faces=anatomy.head.faces, rest_vertices=rest_vertices, name=_describe(traits), tags=_tags(traits),
+    )
+
+
+def _tags(traits: Traits) -> tuple[str, ...]:
+    tags = [traits.hair.style, f"{traits.hair.color_name} hair", f"{traits.eyes.iris_name} eyes", traits.garment.style]
+    if traits.beard.style != "none":
+        tags.append("beard" if traits.beard.style in ("short", "full") else traits.beard.style)
+    return tuple(tags)
+
+
+def _describe(traits: Traits) -> str:
+    beard = "" if traits.beard.style == "none" else f", {traits.beard.style} beard".replace("goatee beard", "goatee")
+    hair = "bald" if traits.hair.style == "bald" else f"{traits.hair.color_name} {traits.hair.style} hair"
+    return f"seed {traits.seed}: {hair}{beard}"
