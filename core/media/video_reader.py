@@ -100,6 +100,10 @@ class VideoReader:
         """Nothing stays open between iterations; here so that readers and cameras are used alike."""
 
     def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """Frames from number `first` on; those before it are decoded, which costs little, but not converted."""
         self.damaged = 0
         with open_input(self.path) as container:
             stream = _video_stream(container, self.path)
@@ -109,8 +113,9 @@ class VideoReader:
                 if decoded.pts is not None:
                     time_ns = round((decoded.pts * decoded.time_base - self.info.start) * 1_000_000_000)
                 time_ns = max(time_ns, last + 1)
-                yield Frame(_upright_rgb(decoded, stream), time_ns, index)
                 last = time_ns
+                if index >= first:
+                    yield Frame(_upright_rgb(decoded, stream), time_ns, index)
 
     def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         """Frames that decode. A damaged packet costs its own frames only; a torn end keeps all that came before it."""
@@ -161,8 +166,9 @@ class StillReader(VideoReader):
         height, width = self._image.shape[:2]
         return ClipInfo(width, height, FALLBACK_FPS, 1, SHOWN_STILL_SECONDS, Fraction(1, 30), Fraction(0), False)
 
-    def __iter__(self) -> Iterator[Frame]:
-        yield Frame(self._image, 0, 0)
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        if first == 0:
+            yield Frame(self._image, 0, 0)
 
 
 def open_video(path: str | Path) -> VideoReader:

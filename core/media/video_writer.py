@@ -64,7 +64,8 @@ class VideoWriter:
         self.fps = min(max(fps, 1.0), 1000.0)
         self.time_base = _ticks(time_base)
         self.part = _unused_part(self.path)
-        self._frames = self._last_pts = -1
+        self.frames = 0  # encoded so far
+        self._last_pts = self._last_encoded = -1
         self._failure: Exception | None = None
         self._audio: AudioTrack | None = None
         self._container = None
@@ -73,20 +74,14 @@ class VideoWriter:
         self._thread: threading.Thread | None = threading.Thread(target=self._encode_all, name="encoder", daemon=True)
         self._thread.start()
 
-    @property
-    def frames(self) -> int:
-        """Frames handed over so far."""
-        return self._frames + 1
-
     def write(self, image: NDArray[np.uint8], time_ns: int) -> None:
         """Hand over the next frame, uint8 [H, W, 3] or [H, W, 4]; the array must not change afterwards."""
         if image.shape[:2] != (self.height, self.width):
             raise ValueError(f"frame of {image.shape[1]} x {image.shape[0]} in a video of {self.width} x {self.height}")
         self._raise_failure()
         pts = max(round(Fraction(time_ns, 1_000_000_000) / self.time_base), self._last_pts + 1)
-        self._queue.put((image, pts))
-        self._frames += 1
         self._last_pts = pts
+        self._queue.put((image, pts))
 
     def close(self) -> Recording:
         """Finish the file, check that every frame is in it, and give it its name."""
@@ -105,8 +100,7 @@ class VideoWriter:
         except OSError as error:
             self.discard()
             raise OutputError(f"{self.path} cannot be written: {reason(error)}") from error
-        seconds = float(self._last_pts * self.time_base) + 1 / self.fps
-        return Recording(self.path, self.frames, seconds)
+        return Recording(self.path, self.frames, self._seconds())
 
     def discard(self) -> None:
         """Stop and leave nothing behind."""
@@ -170,15 +164,20 @@ class VideoWriter:
         picture = rgb.reformat(format=self._stream.pix_fmt, dst_colorspace="ITU601", dst_color_range=_LIMITED_RANGE, threads=1)
         picture.pts, picture.time_base = pts, self.time_base
         self._mux(self._stream.encode(picture))
+        self.frames += 1
+        self._last_encoded = pts
         if self._audio is not None:
             self._audio.write_until(float(pts * self.time_base))
 
     def _finish(self) -> None:
         self._mux(self._stream.encode())
         if self._audio is not None:
-            self._audio.write_until(float(self._last_pts * self.time_base) + 1 / self.fps)
+            self._audio.write_until(self._seconds())
         container, self._container = self._container, None
         container.close()
+
+    def _seconds(self) -> float:
+        return float(self._last_encoded * self.time_base) + 1 / self.fps
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
