@@ -6,9 +6,13 @@ import numpy as np
 
 from core.head.model import HeadModel
 from core.studio.anatomy import Anatomy, anatomy_of
+from core.studio.brows_lashes import brows, lashes
+from core.studio.clothes import SKIN_MARGIN, clothes, depth_below_edge
 from core.studio.eyes import eyes
+from core.studio.hair import grow_hair, shade_strands
 from core.studio.identity import StudioIdentity, Wrinkles
-from core.studio.illumination import light_head
+from core.studio.illumination import head_normals, light_head
+from core.studio.mouth import mouth
 from core.studio.numerics import display_from_linear
 from core.studio.regions import hair_regions
 from core.studio.skin import shade_skin, skin_patches
@@ -33,11 +37,27 @@ def build_identity(seed_or_traits: int | Traits, head: HeadModel) -> StudioIdent
     rest_vertices = head.neutral(traits.shape).vertices
     vertices = rest_vertices.astype(np.float64)
     regions = hair_regions(anatomy, traits)
-    lit = light_head(anatomy, traits, vertices, HairVolume())
+    strands = grow_hair(anatomy, traits, regions, vertices, head_normals(anatomy, vertices))
+    volume = HairVolume()
+    for group in strands:
+        volume.add(group.center, group.shadow_area)
+    lit = light_head(anatomy, traits, vertices, volume)
     surface = shade_skin(anatomy, traits, lit, regions)
-    keep = np.ones(len(anatomy.texels), bool)
-    splats = concatenate([skin_patches(anatomy, surface, vertices, keep), *eyes(anatomy, traits, lit)])
+    splats = concatenate([
+        skin_patches(anatomy, surface, vertices, _visible_skin(anatomy, traits)),
+        *clothes(anatomy, traits, lit),
+        *mouth(anatomy, traits, lit),
+        *eyes(anatomy, traits, lit),
+        *brows(anatomy, traits, surface, lit, regions),
+        *lashes(anatomy, traits, lit),
+        *(shade_strands(group, traits, lit, volume) for group in strands),
+    ])
     return _pack(traits, anatomy, rest_vertices, splats)
+
+
+def _visible_skin(anatomy: Anatomy, traits: Traits) -> np.ndarray:
+    """Texels [M] that are not under the garment."""
+    return depth_below_edge(traits.garment.style, anatomy.texels.rest) < SKIN_MARGIN
 
 
 def _pack(traits: Traits, anatomy: Anatomy, rest_vertices: np.ndarray, splats: Splats) -> StudioIdentity:
