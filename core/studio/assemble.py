@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import binary_dilation
 
 from core.head.model import HeadModel
 from core.studio.anatomy import Anatomy, anatomy_of
@@ -14,6 +15,7 @@ from core.studio.identity import StudioIdentity, Wrinkles
 from core.studio.illumination import head_normals, light_head
 from core.studio.mouth import mouth
 from core.studio.numerics import display_from_linear
+from core.studio.prune import LEAST_WEIGHT, largest_weights
 from core.studio.regions import hair_regions
 from core.studio.skin import shade_skin, skin_patches
 from core.studio.splats import Splats, concatenate
@@ -43,21 +45,34 @@ def build_identity(seed_or_traits: int | Traits, head: HeadModel) -> StudioIdent
         volume.add(group.center, group.shadow_area)
     lit = light_head(anatomy, traits, vertices, volume)
     surface = shade_skin(anatomy, traits, lit, regions)
-    splats = concatenate([
-        skin_patches(anatomy, surface, vertices, _visible_skin(anatomy, traits)),
+    bare = depth_below_edge(traits.garment.style, anatomy.texels.rest) < SKIN_MARGIN
+    outside = concatenate([
+        skin_patches(anatomy, surface, vertices, bare),
         *clothes(anatomy, traits, lit),
+        *(shade_strands(group, traits, lit, volume) for group in strands),
+    ])
+    features = concatenate([
         *mouth(anatomy, traits, lit),
         *eyes(anatomy, traits, lit),
         *brows(anatomy, traits, surface, lit, regions),
         *lashes(anatomy, traits, lit),
-        *(shade_strands(group, traits, lit, volume) for group in strands),
     ])
+    seen = largest_weights(concatenate([outside, features]))[: len(outside)] >= LEAST_WEIGHT
+    splats = concatenate([outside.subset(seen | _kept_regardless(anatomy, outside, seen)), features])
     return _pack(traits, anatomy, rest_vertices, splats)
 
 
-def _visible_skin(anatomy: Anatomy, traits: Traits) -> np.ndarray:
-    """Texels [M] that are not under the garment."""
-    return depth_below_edge(traits.garment.style, anatomy.texels.rest) < SKIN_MARGIN
+def _kept_regardless(anatomy: Anatomy, splats: Splats, seen: np.ndarray) -> np.ndarray:
+    """Skin [N] that an expression or a turn of the neck uncovers: lids, lips, and a rim around what is seen at neutral."""
+    grid = anatomy.grid
+    rows = splats.texel >= 0
+    texel = splats.texel[rows]
+    picture = np.zeros((grid.resolution, grid.resolution), bool)
+    picture[grid.row[texel], grid.column[texel]] = seen[rows]
+    near_seen = binary_dilation(picture, iterations=2)[grid.row[texel], grid.column[texel]]
+    keep = np.zeros(len(splats), bool)
+    keep[rows] = near_seen | (anatomy.regions.lids[texel] > 0.02) | (anatomy.regions.lips[texel] > 0.02)
+    return keep
 
 
 def _pack(traits: Traits, anatomy: Anatomy, rest_vertices: np.ndarray, splats: Splats) -> StudioIdentity:

@@ -109,7 +109,8 @@ class EdgeCurve:
 
 def _edge_curve(anatomy: Anatomy, traits: Traits, lit: LitHead) -> EdgeCurve:
     """Bust samples near the edge, averaged in windows over the angle and smoothed."""
-    bust = anatomy.bust
+    distance = np.abs(depth_below_edge(traits.garment.style, anatomy.bust.rest))
+    bust = anatomy.bust.subset(np.flatnonzero(distance < 0.025))
     angle = np.linspace(-np.pi, np.pi, EDGE_POINTS, endpoint=False)
     of_sample = np.arctan2(bust.rest[:, 0], bust.rest[:, 2] - NECK_AXIS_Z)
     distance = np.abs(depth_below_edge(traits.garment.style, bust.rest))

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.head.mesh import vertex_normals
 from core.studio.anatomy import INNER_MARGIN, OUTER_MARGIN, Anatomy
-from core.studio.light import SKIN_DIRECTIONS
+from core.studio.light import FOLD_DIRECTIONS, SKIN_DIRECTIONS
 from core.studio.numerics import Array, smoothstep
 from core.studio.traits import Traits
 from core.studio.visibility import HairVolume, mesh_visibility
@@ -56,7 +56,7 @@ def light_head(anatomy: Anatomy, traits: Traits, vertices: Array, hair: HairVolu
     visibility = mesh_visibility(vertices, solid, directions) * (HAIR_SHADOW_FLOOR + (1 - HAIR_SHADOW_FLOOR) * through_hair)
     arriving = cosine * visibility
     irradiance = arriving.T @ radiance * (4 / len(directions))
-    irradiance = _with_unfolded_skin(anatomy, traits, irradiance, radiance)
+    irradiance = _with_unfolded_skin(anatomy, traits, irradiance)
     for channel, steps in enumerate(SUBSURFACE_STEPS):
         for _ in range(steps):
             irradiance[:, channel] = 0.45 * irradiance[:, channel] + 0.55 * (anatomy.mean_of_neighbours @ irradiance[:, channel])
@@ -75,17 +75,17 @@ def _front_of_face(anatomy: Anatomy) -> Array:
     return anatomy.skin_vertices[front]
 
 
-def _with_unfolded_skin(anatomy: Anatomy, traits: Traits, irradiance: Array, radiance: Array) -> Array:
+def _with_unfolded_skin(anatomy: Anatomy, traits: Traits, irradiance: Array) -> Array:
     """Light for surfaces that are folded away at neutral (lids, lip rims, mouth): that of a face with closed eyes, open mouth.
 
     Without it a blink shows a brown patch: skin that lay in the dark of its own fold.
     """
-    head, directions = anatomy.head, SKIN_DIRECTIONS
+    head, directions = anatomy.head, FOLD_DIRECTIONS
     unfolded = head.vertices(traits.shape, head.expression(eyeBlink=1.0, mouthUpperUp=0.5, mouthLowerDown=0.5),
                              head.pose(jaw=0.75 * head.jaw_open_angle)).astype(np.float64)
     cosine = np.clip(directions @ head_normals(anatomy, unfolded).T, 0, 1)
     visibility = mesh_visibility(unfolded, head.faces_of("skin", "eye_l", "eye_r"), directions)
-    other = (cosine * visibility).T @ radiance * (4 / len(directions))
+    other = (cosine * visibility).T @ traits.light.radiance(directions) * (4 / len(directions))
     for eye in anatomy.eyes:
         # the inside of a lid must not bleed darkness into its outside when light is diffused
         reference, reference_open = other[eye.rings[INNER_MARGIN + 2]].mean(0), irradiance[eye.rings[INNER_MARGIN + 2]].mean(0)

@@ -9,6 +9,7 @@ import numpy as np
 from core.studio.numerics import Array, normalize, sphere_directions, vector
 
 SKIN_DIRECTIONS = sphere_directions(84)
+FOLD_DIRECTIONS = sphere_directions(42)
 AMBIENT_DIRECTIONS = sphere_directions(26)
 FILL_WIDTH, RIM_WIDTH = 0.25, 0.06
 
