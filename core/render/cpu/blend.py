@@ -1,43 +1,50 @@
 """Third stage of the CPU rasteriser: blend the splats of a tile front to back, in blocks of 4×4 pixels.
 
-A tile of the picture is small enough to stay in the processor's inner caches. Its pixels are kept block by block (16
-transmittances, then 16 reds, greens and blues), so that one vector is one block and every access is aligned. A splat
-visits the blocks that its ellipse touches; bit masks, one integer per row of blocks, leave out the blocks in which nothing
-more can be seen, so that what is hidden costs almost nothing.
+A tile is small enough to stay in the processor's innermost cache. Its pixels are kept block by block (16 transmittances,
+then 16 reds, greens and blues), so that one vector is one block. The splats of a tile are taken in batches, in two steps:
+list the blocks that each splat's ellipse touches and in which something can still be seen; then blend along that list.
+Neither step has branches that depend on a splat's shape. Mispredicted branches, not arithmetic, are what limits the
+obvious loop over rows and columns.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from core.render.cpu.project import (
-    APEX,
+    BLOCK,
     BLUE,
     CENTER_X,
     CENTER_Y,
+    CORRELATION,
     GREEN,
-    HALF_HEIGHT,
-    HALF_WIDTH,
+    HALF_CHORD,
     INVERSE_HALF_HEIGHT,
     LOG2_OPACITY,
+    LOG2_SCALE,
     RED,
     SKEW,
     SPLAT_FLOATS,
-    XX,
-    XY,
-    YY,
+    U_X,
+    U_Y,
+    V_Y,
 )
 from core.render.cpu.simd import (
     LANES,
     any_lane,
     broadcast,
-    exp2,
+    broadcast_at,
+    count_bits,
+    element,
+    exp2_scaled,
     fma,
     lane_numbers,
     load,
+    load_bytes,
     lowest_bit,
     mask_bits,
     maximum,
@@ -46,150 +53,228 @@ from core.render.cpu.simd import (
     select,
     store,
     store_block,
+    store_bytes,
     to_float,
     to_int,
 )
-from core.render.reference import ALPHA_MAX, TRANSMITTANCE_MIN
+from core.render.reference import ALPHA_MAX
 
-BLOCK = 4  # pixels on a side; BLOCK² = LANES
 TILE_ROWS = LANES  # rows of blocks in a tile: one lane each
-TILE_HEIGHT = BLOCK * TILE_ROWS
-TILE_COLUMNS = 16
-TILE_WIDTH = BLOCK * TILE_COLUMNS
+TILE_COLUMNS = 8  # blocks in a row: one bit of a byte each
+TILE_HEIGHT, TILE_WIDTH = BLOCK * TILE_ROWS, BLOCK * TILE_COLUMNS
 BLOCK_FLOATS = 4 * LANES
-TILE_FLOATS = TILE_ROWS * TILE_COLUMNS * BLOCK_FLOATS
-PREFETCH_DISTANCE = 8
+ROW_FLOATS = (TILE_COLUMNS + 1) * BLOCK_FLOATS  # one block of padding, so that rows do not compete for the same cache lines
+TILE_FLOATS = TILE_ROWS * ROW_FLOATS
+
+BATCH = 64
+LISTED = BATCH * TILE_ROWS * TILE_COLUMNS + 64  # the worst case, and what the last writes of eight may touch beyond it
+PREFETCH_DISTANCE = 16
+EVERY_BYTE = 0x0101010101010101
+
+# A pixel is finished at T ≤ 1/1024 rather than at the reference's 1e-4: what could still come is a quarter of an 8-bit step.
+TRANSMITTANCE_MIN = 1 / 1024
+
+# Set bits of each byte as a list of bytes: POSITIONS[0b100110] = 1, 2, 5 from the lowest byte up.
+POSITIONS = np.array([[b for b in range(8) if byte >> b & 1] + [0] * (8 - bin(byte).count("1")) for byte in range(256)],
+                     np.uint8).reshape(-1)
+
+# Where a batch's copy of a splat keeps what depends on the tile: u = U_X·x + U_Y·y + U_0 and v = V_Y·y + V_0.
+U_0, V_0 = CENTER_X, CENTER_Y
+
+
+class Workspace(NamedTuple):
+    """Working memory of one thread. The float arrays begin at cache lines.
+
+    Attributes:
+        state: [TILE_FLOATS] the tile's transmittance and colour.
+        batch: [BATCH·16] copies of the splats of a batch.
+        pixel_x: [TILE_COLUMNS·16] and pixel_y: [TILE_ROWS·16], coordinates of the pixels of each column and row of blocks.
+        live: [16] int32, for each row of blocks a bit for every block in which something can still be seen.
+        spans: [16 + 16] uint8, for each row of blocks the blocks that a splat touches.
+        blocks, owners: [LISTED] uint8, the list to blend along: number of the block, number of the splat in the batch.
+    """
+
+    state: np.ndarray
+    batch: np.ndarray
+    pixel_x: np.ndarray
+    pixel_y: np.ndarray
+    live: np.ndarray
+    spans: np.ndarray
+    blocks: np.ndarray
+    owners: np.ndarray
 
 
 @njit(cache=True, nogil=True)
-def blend_tiles(splats, starts, entries, first_tile, end_tile, columns, width, height, alpha_min, background, state, picture):
+def blend_tiles(splats, starts, entries, first_tile, end_tile, columns, width, height, alpha_min, background, workspace, picture):
     """Draw a range of tiles.
 
     Args:
         splats: [16·N] float32, from `project`; starts, entries: from `sort_and_bin`. `entries` is readable up to
             `PREFETCH_DISTANCE` beyond its last value, with valid numbers of splats there.
+        columns: number of tiles in a row.
         alpha_min: contributions below it are skipped.
         background: [3] float32 that shows through.
-        state: [TILE_FLOATS + 32] float32 working memory.
         picture: [height·width] uint32, receives RGBA with R in the low byte.
     """
-    live = np.zeros(LANES, np.int32)
-    spans = np.zeros(LANES, np.int32)
     for tile in range(first_tile, end_tile):
         left, top = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
         block_columns = min(TILE_COLUMNS, (width - left + BLOCK - 1) // BLOCK)
         block_rows = min(TILE_ROWS, (height - top + BLOCK - 1) // BLOCK)
-        _clear(state, live, block_rows, block_columns)
-        if starts[tile + 1] > starts[tile]:
-            _blend_entries(splats, entries, starts[tile], starts[tile + 1], left, top, alpha_min, live, spans, state)
-        _resolve(state, block_rows, block_columns, left, top, width, height, background, picture)
+        _clear(workspace, block_rows, block_columns)
+        for start in range(starts[tile], starts[tile + 1], BATCH):
+            end = min(start + BATCH, starts[tile + 1])
+            listed = _list_blocks(splats, entries, start, end, left, top, workspace)
+            _blend_blocks(listed, alpha_min, workspace)
+            if not _find_live_blocks(workspace):
+                break
+        _resolve(workspace.state, block_rows, block_columns, left, top, width, height, background, picture)
 
 
 @njit(nogil=True)
-def _clear(state, live, block_rows, block_columns):
+def _clear(workspace, block_rows, block_columns):
     """Full transmittance, no colour; the blocks inside the picture are live."""
     one, zero = broadcast(np.float32(1)), broadcast(np.float32(0))
     for row in range(TILE_ROWS):
-        live[row] = (1 << block_columns) - 1 if row < block_rows else 0
+        workspace.live[row] = (1 << block_columns) - 1 if row < block_rows else 0
         for column in range(TILE_COLUMNS):
-            block = (row * TILE_COLUMNS + column) * BLOCK_FLOATS
-            store(state, block, one)
-            store(state, block + LANES, zero)
-            store(state, block + 2 * LANES, zero)
-            store(state, block + 3 * LANES, zero)
+            block = row * ROW_FLOATS + column * BLOCK_FLOATS
+            store(workspace.state, block, one)
+            store(workspace.state, block + LANES, zero)
+            store(workspace.state, block + 2 * LANES, zero)
+            store(workspace.state, block + 3 * LANES, zero)
 
 
 @njit(nogil=True)
-def _blend_entries(splats, entries, first, end, left, top, alpha_min, live, spans, state):
-    log2_alpha_min = broadcast(np.float32(math.log2(alpha_min)))
-    alpha_max = broadcast(np.float32(ALPHA_MAX))
-    transmittance_min = broadcast(np.float32(TRANSMITTANCE_MIN))
-    zero = broadcast(np.float32(0))
-    lane = lane_numbers()
-    three = broadcast(np.int32(3))
-    lane_x, lane_y = to_float(lane & three), to_float(lane >> broadcast(np.int32(2)))
-    left, top = np.float32(left), np.float32(top)
+def _list_blocks(splats, entries, start, end, left, top, workspace):
+    """Copy the splats of a batch and list the live blocks that each touches, front to back.
 
-    for k in range(first, end):
-        prefetch(splats, np.int64(entries[k + PREFETCH_DISTANCE]) * SPLAT_FLOATS)
-        splat = splats[np.int64(entries[k]) * SPLAT_FLOATS:]
-        center_x, center_y = splat[CENTER_X] - left, splat[CENTER_Y] - top
-        touched = _live_blocks(splat, center_x, center_y, live)
-        rows = mask_bits(touched != broadcast(np.int32(0)))
+    Returns:
+        Length of the list.
+    """
+    origin_x, origin_y = broadcast(np.float32(left)), broadcast(np.float32(top))
+    live = load(workspace.live, 0)
+    nothing = broadcast(np.int32(0))
+    listed = 0
+    for k in range(start, end):
+        prefetch(splats, element(entries, k + PREFETCH_DISTANCE) * SPLAT_FLOATS)
+        splat = element(entries, k) * SPLAT_FLOATS
+        center_x, center_y = broadcast_at(splats, splat + CENTER_X) - origin_x, broadcast_at(splats, splat + CENTER_Y) - origin_y
+        touched = _touched_blocks(splats, splat, center_x, center_y) & live
+        rows = mask_bits(touched != nothing)
         if rows == 0:
             continue
-        store(spans, 0, touched)
-        xx, xy, yy = broadcast(splat[XX]), broadcast(splat[XY]), broadcast(splat[YY])
-        log2_opacity = broadcast(splat[LOG2_OPACITY])
-        red, green, blue = broadcast(splat[RED]), broadcast(splat[GREEN]), broadcast(splat[BLUE])
-        from_center_x = lane_x - broadcast(center_x)
-        from_center_y = lane_y - broadcast(center_y)
-        while rows != 0:
+        _copy_splat(splats, splat, center_x, center_y, workspace.batch, (k - start) * SPLAT_FLOATS)
+        store_bytes(workspace.spans, 0, touched)
+        owner = (k - start) * EVERY_BYTE
+        while rows != 0:  # most splats touch four rows or fewer: one pass
             row = lowest_bit(rows)
-            rows &= rows - 1
-            dy = from_center_y + broadcast(np.float32(BLOCK * row))
-            constant = fma(yy * dy, dy, log2_opacity)
-            linear = xy * dy
-            span = np.int64(spans[row])
-            while span != 0:
-                column = lowest_bit(span)
-                span &= span - 1
-                block = (row * TILE_COLUMNS + column) * BLOCK_FLOATS
-                dx = from_center_x + broadcast(np.float32(BLOCK * column))
-                log2_alpha = fma(fma(xx, dx, linear), dx, constant)
-                transmittance = load(state, block)
-                contributes = (log2_alpha >= log2_alpha_min) & (transmittance > transmittance_min)
-                alpha = minimum(exp2(log2_alpha), alpha_max)
-                weight = select(contributes, alpha * transmittance, zero)
-                transmittance = transmittance - weight
-                store(state, block, transmittance)
-                store(state, block + LANES, fma(weight, red, load(state, block + LANES)))
-                store(state, block + 2 * LANES, fma(weight, green, load(state, block + 2 * LANES)))
-                store(state, block + 3 * LANES, fma(weight, blue, load(state, block + 3 * LANES)))
-                if not any_lane(transmittance > transmittance_min):
-                    live[row] &= ~(1 << column)
+            rows &= ~(np.int64(15) << row)
+            for i in range(4):
+                span = element(workspace.spans, row + i)
+                positions = load_bytes(POSITIONS, 8 * span) + (row + i) * TILE_COLUMNS * EVERY_BYTE
+                store_bytes(workspace.blocks, listed, positions)
+                store_bytes(workspace.owners, listed, owner)
+                listed += count_bits(span)
+    return listed
 
 
 @njit(nogil=True)
-def _live_blocks(splat, center_x, center_y, live):
-    """For each row of blocks, the bits of the live blocks that the splat's ellipse touches.
-
-    Within a row the ellipse reaches farthest to the right where |dy − APEX| is least, and to the left where |dy + APEX| is.
-    """
+def _copy_splat(splats, source, center_x, center_y, batch, target):
+    """Copy a splat, with u and v as functions of the position in the tile instead of the distance to the center."""
     zero = broadcast(np.float32(0))
-    half_height = broadcast(splat[HALF_HEIGHT])
-    y0 = to_float(lane_numbers()) * broadcast(np.float32(BLOCK)) - broadcast(center_y)
-    y1 = y0 + broadcast(np.float32(BLOCK - 1))
-    inside = (y1 >= zero - half_height) & (half_height >= y0)
+    u_0 = zero - fma(broadcast_at(splats, source + U_X), center_x, broadcast_at(splats, source + U_Y) * center_y)
+    v_0 = zero - broadcast_at(splats, source + V_Y) * center_y
+    lane = lane_numbers()
+    values = load(splats, source)
+    values = select(broadcast(np.int32(U_0)) != lane, values, u_0)
+    values = select(broadcast(np.int32(V_0)) != lane, values, v_0)
+    store(batch, target, values)
 
-    apex = broadcast(splat[APEX])
-    dy_right = minimum(maximum(apex, y0), y1)
-    dy_left = minimum(maximum(zero - apex, y0), y1)
-    inverse_height = broadcast(splat[INVERSE_HALF_HEIGHT])
-    skew, half_width, x = broadcast(splat[SKEW]), broadcast(splat[HALF_WIDTH]), broadcast(center_x)
-    right = fma(half_width, _chord(dy_right * inverse_height), fma(skew, dy_right, x))
-    left = fma(skew, dy_left, x) - half_width * _chord(dy_left * inverse_height)
 
-    per_block = broadcast(np.float32(1 / BLOCK))
-    last = broadcast(np.float32(TILE_COLUMNS - 1))
-    # First block whose last pixel lies right of the left end, and last block whose first pixel lies left of the right end.
-    first_column = to_int(maximum(minimum(fma(left, per_block, per_block), last + broadcast(np.float32(1))), zero))
-    end_column = to_int(maximum(minimum(fma(right, per_block, broadcast(np.float32(1))), last + broadcast(np.float32(1))), zero))
-    one = broadcast(np.int32(1))
-    nothing = broadcast(np.int32(0))
-    span = (one << end_column) - (one << first_column)
-    return select(inside & (end_column >= first_column), span & load(live, 0), nothing)
+@njit(nogil=True)
+def _touched_blocks(splats, splat, center_x, center_y):
+    """For each row of blocks, the bits of the blocks that a splat's ellipse touches.
+
+    Heights are in units of the ellipse's half-height. Within a row the ellipse reaches farthest to the right where the
+    height is nearest to CORRELATION, and to the left where it is nearest to −CORRELATION. Rows beside the ellipse get a
+    chord of negative length.
+    """
+    per_height = broadcast_at(splats, splat + INVERSE_HALF_HEIGHT)
+    y0 = (to_float(lane_numbers()) * broadcast(np.float32(BLOCK)) - center_y) * per_height
+    y1 = fma(per_height, broadcast(np.float32(BLOCK - 1)), y0)
+    correlation = broadcast_at(splats, splat + CORRELATION)
+    height_right = minimum(maximum(correlation, y0), y1)
+    height_left = minimum(maximum(broadcast(np.float32(0)) - correlation, y0), y1)
+
+    skew, half_chord = broadcast_at(splats, splat + SKEW), broadcast_at(splats, splat + HALF_CHORD)
+    x = center_x * broadcast(np.float32(1 / BLOCK))
+    # The first block is the first whose last pixel is not left of the left end, the end is one past the right end's block.
+    one = broadcast(np.float32(1))
+    right = fma(half_chord, _chord(height_right), fma(skew, height_right, x + one))
+    left = fma(skew, height_left, x + broadcast(np.float32(1 / BLOCK))) - half_chord * _chord(height_left)
+    zero, end = broadcast(np.float32(0)), broadcast(np.float32(TILE_COLUMNS))
+    first_column = to_int(minimum(maximum(left, zero), end))
+    end_column = maximum(to_int(minimum(maximum(right, zero), end)), first_column)
+    bit = broadcast(np.int32(1))
+    return (bit << end_column) - (bit << first_column)
 
 
 @njit(nogil=True)
 def _chord(height):
-    """An upper bound of sqrt(1 − height²): the least of three tangents of the square root, cheaper than the root itself."""
-    square = maximum(fma(broadcast(np.float32(-1)) * height, height, broadcast(np.float32(1))), broadcast(np.float32(0)))
-    half = broadcast(np.float32(0.5))
-    near_middle = fma(square, half, half)
-    between = square + broadcast(np.float32(0.25))
-    near_end = fma(square, broadcast(np.float32(2.0)), broadcast(np.float32(0.125)))
-    return minimum(near_middle, minimum(between, near_end))
+    """An upper bound of sqrt(1 − height²) from two tangents of the square root, cheaper than the root itself."""
+    one = broadcast(np.float32(1))
+    square = one - height * height
+    near_middle = fma(square, broadcast(np.float32(0.5 / 0.9)), broadcast(np.float32(0.5 * 0.9)))
+    near_end = fma(square, broadcast(np.float32(0.5 / 0.35)), broadcast(np.float32(0.5 * 0.35)))
+    return minimum(near_middle, near_end)
+
+
+@njit(nogil=True)
+def _blend_blocks(listed, alpha_min, workspace):
+    """Rule 3 of the reference along the list of a batch."""
+    state, batch = workspace.state, workspace.batch
+    log2_alpha_min = broadcast(np.float32(LOG2_SCALE * math.log2(alpha_min)))
+    alpha_max = broadcast(np.float32(ALPHA_MAX))
+    zero = broadcast(np.float32(0))
+    for i in range(listed):
+        splat = element(workspace.owners, i) * SPLAT_FLOATS
+        number = element(workspace.blocks, i)
+        row, column = number // TILE_COLUMNS, number % TILE_COLUMNS
+        block = row * ROW_FLOATS + column * BLOCK_FLOATS
+        y = load(workspace.pixel_y, row * LANES)
+        u = fma(broadcast_at(batch, splat + U_X), load(workspace.pixel_x, column * LANES),
+                fma(broadcast_at(batch, splat + U_Y), y, broadcast_at(batch, splat + U_0)))
+        v = fma(broadcast_at(batch, splat + V_Y), y, broadcast_at(batch, splat + V_0))
+        log2_alpha = fma(zero - u, u, fma(zero - v, v, broadcast_at(batch, splat + LOG2_OPACITY)))
+        transmittance = load(state, block)
+        alpha = minimum(exp2_scaled(log2_alpha), alpha_max)
+        weight = select(log2_alpha >= log2_alpha_min, alpha * transmittance, zero)
+        store(state, block, transmittance - weight)
+        store(state, block + LANES, fma(weight, broadcast_at(batch, splat + RED), load(state, block + LANES)))
+        store(state, block + 2 * LANES, fma(weight, broadcast_at(batch, splat + GREEN), load(state, block + 2 * LANES)))
+        store(state, block + 3 * LANES, fma(weight, broadcast_at(batch, splat + BLUE), load(state, block + 3 * LANES)))
+
+
+@njit(nogil=True)
+def _find_live_blocks(workspace):
+    """Drop the blocks that have become opaque from the live ones.
+
+    Returns:
+        Whether any is left.
+    """
+    limit = broadcast(np.float32(TRANSMITTANCE_MIN))
+    left_over = np.int64(0)
+    for row in range(TILE_ROWS):
+        live = np.int64(workspace.live[row])
+        if live != 0:
+            translucent = np.int64(0)
+            for column in range(TILE_COLUMNS):
+                transmittance = load(workspace.state, row * ROW_FLOATS + column * BLOCK_FLOATS)
+                translucent |= np.int64(any_lane(transmittance > limit)) << column
+            live &= translucent
+            workspace.live[row] = live
+            left_over |= live
+    return left_over != 0
 
 
 @njit(nogil=True)
@@ -200,7 +285,7 @@ def _resolve(state, block_rows, block_columns, left, top, width, height, backgro
     edge = np.empty(LANES, np.uint32)
     for row in range(block_rows):
         for column in range(block_columns):
-            block = (row * TILE_COLUMNS + column) * BLOCK_FLOATS
+            block = row * ROW_FLOATS + column * BLOCK_FLOATS
             transmittance = load(state, block)
             red = _to_byte(fma(transmittance, red_behind, load(state, block + LANES)))
             green = _to_byte(fma(transmittance, green_behind, load(state, block + 2 * LANES)))

@@ -8,8 +8,8 @@ LLVM maps them to AVX-512 directly and splits them for AVX2, SSE or NEON, so the
     y = fma(x, x, broadcast(0.5))
     store(row, i, select(y > x, y, x))
 
-Kernels that use them are compiled without ``fastmath``: numba would put its flags on our instructions too, and they allow
-LLVM to cancel the rounding constant in `exp2`. Fused multiply-adds are asked for by name instead.
+Kernels that use them are compiled without ``fastmath``: numba would put its flags on our instructions too, and the kernels
+rely on comparisons that are false for NaN. Fused multiply-adds are asked for by name instead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numba.extending import models, register_model
 
 LANES = 16
 
-I1, I32 = ir.IntType(1), ir.IntType(32)
+I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 FLOATS, INTS, MASKS = (ir.VectorType(element, LANES) for element in (ir.FloatType(), I32, I1))
 
 

@@ -25,13 +25,17 @@ from core.render.cpu.simd import (
 )
 from core.render.reference import FRUSTUM_MARGIN, LOW_PASS_VARIANCE, NEAR_PLANE
 
-# One splat is one cache line of 16 floats. With d = pixel − center, log2 α = XX·dx² + XY·dx·dy + YY·dy² + LOG2_OPACITY.
-# α ≥ cut-off inside an ellipse of half-height HALF_HEIGHT whose chord at dy is centred on SKEW·dy and has the half-width
-# HALF_WIDTH·sqrt(1 − (dy / HALF_HEIGHT)²); it reaches farthest to the right at dy = APEX.
+# One splat is one cache line of 16 floats. With d = pixel − center,
+#     log2 α = (LOG2_OPACITY − u² − v²) / 2²³,   u = U_X·dx + U_Y·dy,   v = V_Y·dy,
+# which is the ellipse's quadratic form after a Cholesky factorisation, scaled as `exp2_scaled` wants it. The ellipse on
+# which α equals the cut-off is kept for finding the blocks it touches, with heights h = dy / half-height and widths in
+# blocks: its chord at h is SKEW·h ± HALF_CHORD·sqrt(1 − h²), and it reaches farthest to the right at h = CORRELATION.
 SPLAT_FLOATS = 16
-CENTER_X, CENTER_Y, XX, XY, YY, LOG2_OPACITY, RED, GREEN, BLUE = range(9)
-HALF_HEIGHT, INVERSE_HALF_HEIGHT, SKEW, HALF_WIDTH, APEX = range(9, 14)
+CENTER_X, CENTER_Y, U_X, U_Y, V_Y, LOG2_OPACITY, RED, GREEN, BLUE = range(9)
+INVERSE_HALF_HEIGHT, SKEW, HALF_CHORD, CORRELATION = range(9, 13)
 
+BLOCK = 4  # pixels on a side of the blocks in which `blend` works
+LOG2_SCALE = float(1 << 23)
 NO_TILES = 0x000000FF  # a box of tiles packed as x0 | x1 << 8 | y0 << 16 | y1 << 24, with x0 > x1
 CAMERA_FLOATS = 24
 
@@ -171,11 +175,16 @@ def _project_lanes(xyz, scale, quat, rgb, opacity, source, target, camera, alpha
     nearest = minimum(nearest, select(drawn, depth_bits, nearest))
     farthest = maximum(farthest, select(drawn, depth_bits, farthest))
 
-    to_log2 = broadcast(np.float32(-0.5 / math.log(2))) * inverse_determinant
-    inverse_height = one / half_height
+    precision = broadcast(np.float32(0.5 * LOG2_SCALE / math.log(2)))
+    skew = xy / yy
+    chord_variance = determinant / yy
+    u_x = square_root(precision / chord_variance)
+    in_blocks = broadcast(np.float32(1 / BLOCK))
+    correlation = xy / square_root(xx * yy)
     red, green = load_strided(rgb, 3 * source, 3, 0), load_strided(rgb, 3 * source, 3, 1)
     blue = load_strided(rgb, 3 * source, 3, 2)
     store_transposed(splats, SPLAT_FLOATS * target, (
-        center_x, center_y, yy * to_log2, broadcast(np.float32(-2)) * xy * to_log2, xx * to_log2, log2_opacity, red, green, blue,
-        half_height, inverse_height, xy / yy, square_root(reach_squared * determinant / yy), xy / xx * half_width, zero, zero))
+        center_x, center_y, u_x, zero - skew * u_x, square_root(precision / yy), broadcast(np.float32(LOG2_SCALE)) * log2_opacity,
+        red, green, blue, one / half_height, in_blocks * skew * half_height,
+        in_blocks * square_root(reach_squared * chord_variance), correlation, zero, zero, zero))
     return nearest, farthest

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from core.render.cpu.lanes import FLOATS, I1, I32, INTS, LANES, LanesType, float_lanes, int_lanes, mask_lanes
+from core.render.cpu.lanes import FLOATS, I1, I32, I64, INTS, LANES, LanesType, float_lanes, int_lanes, mask_lanes
 
 # ---- helpers of the code generators ----------------------------------------------------------------------------------
 
@@ -50,10 +50,10 @@ def _lanes_of(array_type) -> LanesType | None:
 
 
 def _exp2_coefficients() -> list[float]:
-    """Least relative error in the Chebyshev sense, near enough: interpolation of 2^f at Chebyshev nodes on [−½, ½]."""
-    degree = 4
-    nodes = 0.5 * np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
-    return [float(c) for c in np.polyfit(nodes, np.exp2(nodes), degree)]
+    """A cubic near 2^(m − 1) for m in [1, 2], from the highest power down: interpolation at Chebyshev nodes."""
+    degree = 3
+    nodes = 1.5 + 0.5 * np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+    return [float(c) for c in np.polyfit(nodes, np.exp2(nodes - 1), degree)]
 
 
 _EXP2_COEFFICIENTS = _exp2_coefficients()
@@ -110,6 +110,63 @@ def prefetch(typing_context, array, index):
         return context.get_dummy_value()
 
     return types.void(array, index), generate
+
+
+@intrinsic
+def broadcast_at(typing_context, array, index):
+    """``array[index]`` in all lanes; a negative index is not wrapped."""
+    if _lanes_of(array) is not float_lanes or not isinstance(index, types.Integer):
+        return None
+
+    def generate(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, value=args[0]).data
+        return _broadcast(builder, builder.load(builder.gep(data, [args[1]])))
+
+    return float_lanes(array, types.int64), generate
+
+
+@intrinsic
+def element(typing_context, array, index):
+    """``array[index]`` of a uint8 or int32 array that holds no negative numbers; a negative index is not wrapped."""
+    if not isinstance(array, types.Array) or array.dtype not in (types.uint8, types.int32):
+        return None
+
+    def generate(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, value=args[0]).data
+        return builder.zext(builder.load(builder.gep(data, [args[1]])), I64)
+
+    return types.int64(array, types.int64), generate
+
+
+@intrinsic
+def load_bytes(typing_context, array, index):
+    """``array[index:index + 8]`` of a uint8 array as one integer, first byte lowest."""
+    if not isinstance(array, types.Array) or array.dtype != types.uint8:
+        return None
+
+    def generate(context, builder, sig, args):
+        value = builder.load(_address(context, builder, sig.args[0], args[0], args[1], I64))
+        value.align = 1
+        return value
+
+    return types.int64(array, types.int64), generate
+
+
+@intrinsic
+def store_bytes(typing_context, array, index, value):
+    """Write an integer's eight bytes to ``array[index:index + 8]``, or the lowest byte of each lane to 16 elements."""
+    if not isinstance(array, types.Array) or array.dtype != types.uint8:
+        return None
+    lanes = value == int_lanes
+
+    def generate(context, builder, sig, args):
+        bytes_type = ir.VectorType(ir.IntType(8), LANES)
+        value = builder.trunc(args[2], bytes_type) if lanes else args[2]
+        instruction = builder.store(value, _address(context, builder, sig.args[0], args[0], args[1], value.type))
+        instruction.align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, value if lanes else types.int64), generate
 
 
 @intrinsic
@@ -301,20 +358,22 @@ def square_root(typing_context, value):
 
 
 @intrinsic
-def exp2(typing_context, value):
-    """2^value for −126 < value < 127, to a relative error of 4e-6."""
+def exp2_scaled(typing_context, value):
+    """2^(value·2⁻²³) for −126 < value·2⁻²³ < 127, to a relative error of 1.1e-4; anything below that range.
+
+    A number scaled so has its integer part where a float has its exponent, which saves half of the usual range reduction.
+    """
     if value != float_lanes:
         return None
 
     def generate(context, builder, sig, args):
-        # Adding 1.5·2²³ leaves the nearest integer in the low bits of the sum; the shift makes it the exponent.
-        magic = _float_constant(1.5 * 2**23)
-        shifted = builder.fadd(args[0], magic)
-        fraction = builder.fsub(args[0], builder.fsub(shifted, magic))
+        fixed = builder.fptosi(args[0], INTS)
+        mantissa = builder.or_(builder.and_(fixed, _int_constant(0x007FFFFF)), _int_constant(0x3F800000))
+        mantissa = builder.bitcast(mantissa, FLOATS)
         polynomial = _float_constant(_EXP2_COEFFICIENTS[0])
         for coefficient in _EXP2_COEFFICIENTS[1:]:
-            polynomial = _fma(builder, polynomial, fraction, _float_constant(coefficient))
-        exponent = builder.shl(builder.bitcast(shifted, INTS), _int_constant(23))
+            polynomial = _fma(builder, polynomial, mantissa, _float_constant(coefficient))
+        exponent = builder.and_(fixed, _int_constant(-0x00800000))
         return builder.bitcast(builder.add(builder.bitcast(polynomial, INTS), exponent), FLOATS)
 
     return float_lanes(value), generate
@@ -343,6 +402,14 @@ def log2(typing_context, value):
     return float_lanes(value), generate
 
 
+@intrinsic
+def count_bits(typing_context, bits):
+    """Number of set bits of an int64."""
+    if not isinstance(bits, types.Integer):
+        return None
+    return types.int64(types.int64), lambda context, builder, sig, args: builder.ctpop(args[0])
+
+
 # ---- masks -----------------------------------------------------------------------------------------------------------
 
 
@@ -366,7 +433,7 @@ def mask_bits(typing_context, mask):
         return None
 
     def generate(context, builder, sig, args):
-        return builder.zext(builder.bitcast(args[0], ir.IntType(LANES)), ir.IntType(64))
+        return builder.zext(builder.bitcast(args[0], ir.IntType(LANES)), I64)
 
     return types.int64(mask), generate
 
