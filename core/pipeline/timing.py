@@ -47,6 +47,11 @@ class StageTimer:
         with self._lock:
             self._milliseconds[name].append(milliseconds)
 
+    def clear(self) -> None:
+        """Forget all runs."""
+        with self._lock:
+            self._milliseconds.clear()
+
     def report(self) -> list[StageTimes]:
         """All stages in the order in which they first ran."""
         with self._lock:

@@ -1,0 +1,149 @@
+"""`bench`: how fast this machine is, stage by stage."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+BENCH_SEED = 7
+ENCODED_FRAMES = 60
+SIZE = 512
+
+
+@dataclass(kw_only=True)
+class Options:
+    """Measure the stages on this machine: driving, drawing, composing, encoding. Milliseconds are processor time."""
+
+    json: Path | None = None
+    """Also write the figures to this file, machine-readable."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number."""
+
+    name: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures of one part of the program, or why there are none."""
+
+    name: str
+    figures: tuple[Figure, ...] = ()
+    problem: str = ""
+
+
+def run(options: Options) -> int:
+    """Measure, print a table, and write the report."""
+    from core.commands.report import check_json_output, write_json
+
+    check_json_output(options.json)
+    sections = []
+    for name, measure in MEASURES.items():
+        sections.append(_guarded(name, measure))
+        _print(sections[-1])
+    machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "system": platform.platform()}
+    write_json(options.json, {"machine": machine, "sections": [asdict(section) for section in sections]})
+    return 0
+
+
+def _guarded(name: str, measure: Callable[[], list[Figure]]) -> Section:
+    from core.errors import AgoraError
+
+    try:
+        return Section(name, tuple(measure()))
+    except AgoraError as error:
+        return Section(name, problem=str(error))
+    except Exception as error:  # one part that cannot be measured must not take the others with it
+        return Section(name, problem=f"{type(error).__name__}: {error}")
+
+
+def _print(section: Section) -> None:
+    print(section.name + (f": not measured ({section.problem})" if section.problem else ""), flush=True)
+    for figure in section.figures:
+        print(f"  {figure.name:<42} {figure.value:10.2f} {figure.unit}", flush=True)
+
+
+def _avatar():
+    from core.avatar.model import Avatar
+    from core.avatar.sources import open_source
+
+    source = open_source(None)
+    return Avatar(source.pack, source.build(BENCH_SEED))
+
+
+def _drive() -> list[Figure]:
+    import numpy as np
+
+    from core.avatar.benchmark import measure_drive
+
+    avatar = _avatar()
+    psi = np.random.default_rng(0).uniform(0, 0.3, avatar.psi_layout.size).astype(np.float32)
+    timings = measure_drive(avatar, psi)
+    figures = [Figure(name, value, "ms") for name, value in asdict(timings).items()
+               if name not in ("gaussians", "basis_megabytes")]
+    return [Figure("Gaussians", timings.gaussians, ""), Figure("basis", timings.basis_megabytes, "MB"), *figures,
+            Figure("blend / bandwidth floor", timings.blend_over_floor, "x")]
+
+
+def _chain() -> list[Figure]:
+    """Parameters to a finished picture of the default person, one thread."""
+    import numpy as np
+
+    from core.geometry import portrait_camera
+    from core.pipeline.background import Gradient
+    from core.pipeline.compose import Composer, make_layout
+    from core.pipeline.offline import Painter, Shot
+    from core.pipeline.timing import StageTimer
+    from core.render.renderer import open_renderer
+    from core.types import HeadParams
+
+    avatar, timer = _avatar(), StageTimer()
+    composer = Composer(make_layout("avatar", 1, SIZE), Gradient())
+    painter = Painter(open_renderer("cpu"), [avatar], composer, np.zeros(3), timer)
+    neutral = HeadParams.neutral(avatar.psi_layout.expression)
+    camera = portrait_camera(SIZE, SIZE)
+    shots = [Shot(neutral.with_psi(0.3 * np.abs(np.sin(np.arange(neutral.psi().size) + 0.2 * i)).astype(np.float32)), camera)
+             for i in range(24)]
+    painter(shots[0])
+    timer.clear()
+    for shot in shots:
+        painter(shot)
+    painter.close()
+    times = timer.report()
+    figures = [Figure(f"{stage.stage}, median", stage.p50, "ms") for stage in times]
+    total = sum(stage.p50 for stage in times)
+    return [*figures, Figure("parameters to picture", total, "ms"), Figure("one core", 1e3 / total, "frames/s")]
+
+
+def _encode() -> list[Figure]:
+    """H.264 of a moving picture, in a folder that goes away."""
+    import tempfile
+
+    import numpy as np
+
+    from core.media.video_writer import VideoWriter
+
+    ramp = np.linspace(0, 255, SIZE).astype(np.uint8)
+    picture = np.dstack([np.tile(ramp, (SIZE, 1)), np.tile(ramp[:, None], (1, SIZE)), np.full((SIZE, SIZE), 90, np.uint8)])
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.process_time()
+        with VideoWriter(Path(folder) / "bench.mp4", SIZE, SIZE) as writer:
+            for index in range(ENCODED_FRAMES):
+                writer.write(np.roll(picture, 3 * index, axis=1), round(index * 1e9 / 30))
+        milliseconds = 1e3 * (time.process_time() - start) / ENCODED_FRAMES
+    return [Figure("H.264, 512 x 512", milliseconds, "ms")]
+
+
+MEASURES: dict[str, Callable[[], list[Figure]]] = {
+    "driving an avatar": _drive,
+    "parameters to picture, 512 x 512": _chain,
+    "encoding": _encode,
+}
