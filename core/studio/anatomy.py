@@ -23,6 +23,7 @@ from core.studio.surface import SurfaceSamples, area_samples
 
 BUST_TOP = -0.105  # garments are sampled below this template height
 LID_RING_COUNT = 7
+LID_SAMPLE_SPACING = 0.0008  # metres on the closed lids
 INNER_MARGIN, OUTER_MARGIN, CREASE = 2, 3, 5  # rings of vertices, counted from the edge of the eye socket
 SOLID_PARTS = ("skin", "eye_l", "eye_r")
 
@@ -60,12 +61,27 @@ class TexelRegions:
 
 
 @dataclass(frozen=True)
+class LidSamples:
+    """Extra samples on the skin that a blink unrolls: the few texels there would be stretched until the eye shines through.
+
+    Attributes:
+        samples: evenly spread on the closed lids.
+        texels, weights: [L, 3] the nearest texels and their shares, to take colour from.
+    """
+
+    samples: SurfaceSamples
+    texels: NDArray[np.int64]
+    weights: Array
+
+
+@dataclass(frozen=True)
 class Anatomy:
     """Everything that depends on the head model alone."""
 
     head: HeadModel
     grid: TexelGrid
     regions: TexelRegions
+    lids: LidSamples
     bust: SurfaceSamples
     tongue: SurfaceSamples
     cavity: SurfaceSamples
@@ -96,6 +112,7 @@ def anatomy_of(head: HeadModel) -> Anatomy:
         head=head,
         grid=grid,
         regions=_texel_regions(head, grid.samples, eyes, mouth_loop, mean_of_neighbours),
+        lids=_lid_samples(head, grid.samples, rng),
         bust=area_samples(template, head.faces, skin_triangles[centers[skin_triangles, 1] < BUST_TOP], 11000, rng),
         tongue=area_samples(template, head.faces, head.face_indices_of("tongue"), 900, rng),
         cavity=area_samples(template, head.faces, _hidden_cavity(head), 2000, rng),
@@ -114,6 +131,24 @@ def _eye(head: HeadModel, part: str, side_name: str, side: int) -> Eye:
     skin = head.face_indices_of("skin")
     touching = skin[np.isin(head.faces[skin], margin).any(1)]
     return Eye(part, side, head.face_indices_of(part), head.vertices_of(part), rings, touching)
+
+
+def _lid_samples(head: HeadModel, texels: SurfaceSamples, rng: np.random.Generator) -> LidSamples:
+    closed = head.vertices(np.zeros(0), head.expression(eyeBlink=1.0)).astype(np.float64)
+    faces = head.faces
+    skin = head.face_indices_of("skin")
+
+    def areas(vertices: Array) -> Array:
+        a, b, c = (vertices[faces[skin, k]] for k in range(3))
+        return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+
+    grown = areas(closed) > 1.35 * areas(head.v_template.astype(np.float64))
+    lids = skin[grown & (head.masks.eyelids[faces[skin]].max(1) > 0)]
+    count = int(areas(closed)[np.isin(skin, lids)].sum() / LID_SAMPLE_SPACING**2)
+    samples = area_samples(closed, faces, lids, count, rng)
+    distance, nearest = cKDTree(texels.at(closed)).query(samples.at(closed), k=3)
+    weights = 1 / (distance + 1e-5)
+    return LidSamples(samples, nearest, weights / weights.sum(1, keepdims=True))
 
 
 def _mean_operator(faces: NDArray, vertex_count: int) -> scipy.sparse.csr_matrix:

@@ -17,7 +17,7 @@ from core.studio.mouth import mouth
 from core.studio.numerics import display_from_linear
 from core.studio.prune import LEAST_WEIGHT, largest_weights
 from core.studio.regions import hair_regions
-from core.studio.skin import shade_skin, skin_patches
+from core.studio.skin import lid_patches, shade_skin, skin_patches
 from core.studio.splats import Splats, concatenate
 from core.studio.traits import Traits, sample_traits
 from core.studio.visibility import HairVolume
@@ -52,6 +52,7 @@ def build_identity(seed_or_traits: int | Traits, head: HeadModel) -> StudioIdent
         *(shade_strands(group, traits, lit, volume) for group in strands),
     ])
     features = concatenate([
+        lid_patches(anatomy, surface, vertices),
         *mouth(anatomy, traits, lit),
         *eyes(anatomy, traits, lit),
         *brows(anatomy, traits, surface, lit, regions),

@@ -16,7 +16,8 @@ from core.studio.traits import Traits
 
 IRIS_ANGLE, PUPIL_ANGLE = 0.412, 0.158  # radians from the eye's axis
 RING_EDGES = np.concatenate([np.linspace(0, 0.46, 22), np.linspace(0.49, 1.30, 18)])  # fine rings in the iris
-CORNEAL_BULGE = 0.0004
+CORNEAL_BULGE = 0.00015
+CATCH_LIGHT_HEIGHT = 0.00035
 SCLERA = vector(0.76, 0.725, 0.70)
 
 
@@ -110,7 +111,7 @@ def _lid_shade(lit: LitHead, ball: Eyeball, position: Array) -> Array:
 def _catch_lights(anatomy: Anatomy, traits: Traits, lit: LitHead, ball: Eyeball) -> list[Splats]:
     """A soft window for the key light, a dim one for the fill, a faint bounce from below.
 
-    They lie 0.7 mm off the globe: more would poke through a closed lid, and higher up they would hide under the open one.
+    They lie just off the globe: more would poke through a closed lid; higher up they would hide under the open one.
     """
     key, fill = traits.light.key.direction, traits.light.fill.direction
     square = ((0.0, 0.0), (0.55, 0.55), (-0.55, 0.55), (0.55, -0.55), (-0.55, -0.55))
@@ -124,7 +125,9 @@ def _catch_lights(anatomy: Anatomy, traits: Traits, lit: LitHead, ball: Eyeball)
         direction = normalize(toward)
         right = normalize(np.cross([0.0, 1.0, 0.0], direction))
         up = np.cross(direction, right)
-        center = np.stack([ball.center + (ball.radius + 0.0007) * direction + (right * x + up * y) * size for x, y in places])
+        places_on_globe = [ball.center + (ball.radius + CATCH_LIGHT_HEIGHT) * direction + (right * x + up * y) * size
+                           for x, y in places]
+        center = np.stack(places_on_globe)
         scale = np.tile([size * 0.8, size * 0.8, size * 0.12], (len(center), 1))
         triangle = nearest_triangles(anatomy, center, lit.vertices, ball.eye.triangles)
         groups.append(discs(center, np.tile(right, (len(center), 1)), np.tile(direction, (len(center), 1)), scale,

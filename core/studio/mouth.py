@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+from core.head.mesh import vertex_normals
+from core.head.presets import preset as head_preset
 from core.studio.anatomy import Anatomy, nearest_triangles
 from core.studio.illumination import LitHead
 from core.studio.numerics import Array, bump, normalize, smoothstep, value_noise, vector
-from core.studio.splats import Splats, discs, surface_patches
+from core.studio.splats import Splats, concatenate, discs, surface_patches
 from core.studio.surface import SurfaceSamples
 from core.studio.traits import Traits
 
@@ -21,6 +24,10 @@ TEETH_PER_SIDE = 6
 CANINE = 2
 ARCH_CENTER_Z = -0.03
 PATCH_OPACITY = 0.985
+EDGE_SHARE = 0.29  # of the height of a tooth strip: its row of vertices along the biting edge
+POKE_MARGIN = 0.0015  # metres that everything in the mouth must stay behind the skin
+POKE_REACH = 0.010
+FRONT_TEETH, CHIN_TOP = 0.017, -0.080
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,29 @@ def mouth(anatomy: Anatomy, traits: Traits, lit: LitHead) -> list[Splats]:
         groups += [_crown(anatomy, traits, lit, arch, side, tooth, ivory, rng.normal(0, 1, 2))
                    for side in (1, -1) for tooth in range(TEETH_PER_SIDE)]
         groups.append(_gums(anatomy, traits, lit, arch))
-    return [*groups, _cavity(anatomy, lit), _tongue(anatomy, lit)]
+    inside = concatenate([*groups, _cavity(anatomy, lit), _tongue(anatomy, lit)])
+    return [inside.subset(~_poking_out(anatomy, traits, inside))]
+
+
+def _poking_out(anatomy: Anatomy, traits: Traits, inside: Splats) -> Array:
+    """Which Gaussians [N] of the mouth come out of cheeks or chin in this person's widest expressions."""
+    head = anatomy.head
+    skin, lips = anatomy.skin_vertices, head.masks.lips
+    rest_centers = head.neutral(traits.shape).vertices[head.faces[inside.triangle]].mean(1)
+    lateral = np.abs(inside.xyz[:, 0]) > FRONT_TEETH  # the front teeth stand in the open mouth
+    poking = np.zeros(len(inside), bool)
+    for preset in ("jaw open", "grin", "neutral"):
+        face = head_preset(head, preset)
+        vertices = head.vertices(traits.shape, face.expression, face.pose)
+        normals = vertex_normals(vertices, head.faces_of("skin"))
+        moved = inside.xyz + vertices[head.faces[inside.triangle]].mean(1) - rest_centers
+        distance, index = cKDTree(vertices[skin]).query(moved)
+        nearest = skin[index]
+        height = ((moved - vertices[nearest]) * normals[nearest]).sum(1)
+        # between the lips things may show: only bare skin counts, and only when it is near
+        doubtful = lateral | (head.v_template[nearest, 1] < CHIN_TOP)
+        poking |= doubtful & (height > -POKE_MARGIN) & (lips[nearest] < 0.2) & (distance < POKE_REACH)
+    return poking
 
 
 def _arch(anatomy: Anatomy, lit: LitHead, part: str, up: int, widths: Array, heights: Array) -> Arch:
@@ -69,8 +98,8 @@ def _arch(anatomy: Anatomy, lit: LitHead, part: str, up: int, widths: Array, hei
     head = anatomy.head
     ids = head.vertices_of(part)
     rest = head.v_template[ids]
-    split = np.median(rest[:, 1])
-    edge = ids[rest[:, 1] < split] if up > 0 else ids[rest[:, 1] > split]
+    share = EDGE_SHARE * np.ptp(rest[:, 1])
+    edge = ids[rest[:, 1] < rest[:, 1].min() + share] if up > 0 else ids[rest[:, 1] > rest[:, 1].max() - share]
     edge = edge[np.argsort(np.arctan2(head.v_template[edge, 0], head.v_template[edge, 2] - ARCH_CENTER_Z), kind="stable")]
     point = lit.vertices[edge] + (vector(0, -0.0034, 0.0007) if up > 0 else vector(0, -0.0022, -0.0026))  # upper row in front
     point[:, 1] = 0.35 * point[:, 1] + 0.65 * point[np.argmin(np.abs(point[:, 0])), 1]

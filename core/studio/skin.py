@@ -63,6 +63,15 @@ def skin_patches(anatomy: Anatomy, surface: SkinSurface, vertices: Array, keep: 
                            surface.color[rows], SKIN_OPACITY, anatomy.texels.triangle[rows], texel=rows)
 
 
+def lid_patches(anatomy: Anatomy, surface: SkinSurface, vertices: Array) -> Splats:
+    """Skin on the lids in addition to the texels, fine enough for a blink."""
+    lids = anatomy.lids
+    d_du, d_dv = lids.samples.tangents(vertices)
+    color = np.einsum("nk,nkc->nc", lids.weights, surface.color[lids.texels])
+    return surface_patches(lids.samples.at(vertices), d_du, d_dv, TEXEL_SIGMA, PATCH_THICKNESS, LARGEST_PATCH, color,
+                           SKIN_OPACITY, lids.samples.triangle)
+
+
 def _relief(anatomy: Anatomy, traits: Traits, noise: SkinNoise) -> tuple[Array, Array]:
     """Height of the skin in metres [M] and the weight of the nasolabial fold [M]."""
     rest, old = anatomy.texels.rest, smoothstep(32, 72, traits.age)

@@ -251,7 +251,7 @@ def _sample_brows(masculine: bool, natural: str, grey: float, rng: np.random.Gen
         thickness=float(np.clip(rng.normal(1.12 if masculine else 0.92, 0.17), 0.6, 1.6)),
         density=float(np.clip(rng.normal(1.0, 0.15), 0.6, 1.35)),
         height=float(np.clip(rng.normal(0.0, 0.0010), -0.002, 0.002)),
-        arch=float(np.clip(rng.normal(0.0002 if masculine else 0.0011, 0.0010), -0.0018, 0.003)),
+        arch=float(np.clip(rng.normal(0.0000 if masculine else 0.0006, 0.0009), -0.0018, 0.0022)),
         slant=float(np.clip(rng.normal(0.0, 0.4), -1, 1)),
     )
 

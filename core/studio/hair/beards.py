@@ -18,7 +18,7 @@ def stubble(scalp: Scalp) -> list[Strands]:
 
 
 def short_beard(scalp: Scalp) -> list[Strands]:
-    return _soft_beard(scalp, 4200, base=0.0042, extra=0.0022)
+    return _soft_beard(scalp, 3600, base=0.0042, extra=0.0022)
 
 
 def goatee(scalp: Scalp) -> list[Strands]:
@@ -53,7 +53,7 @@ def _soft_beard(scalp: Scalp, count: int, base: float, extra: float) -> list[Str
     direction = direction + np.stack([side * (0.25 + 1.0 * lip) * (1 - 0.7 * low), 0.35 * lip, 0 * side], 1)
     direction = direction + 0.45 * vector_noise(rest, 0.009, scalp.noise + 5) + rng.normal(0, 0.16, (len(rows), 3))
     clearance = 0.0007 + 0.0022 * low + 0.25 * length * (1 - lip)
-    strands = scalp.grow(roots, direction, length, 4, 0.16, clearance, roughness=0.22, face=False)
+    strands = scalp.grow(roots, direction, length, 3, 0.18, clearance, roughness=0.22, face=False)
     strands, clump = scalp.clump(strands, 7, 0.55, 1.3, 0.75)
-    width = 0.00020 + 0.00008 * smoothstep(0.3, 0.9, edge)
+    width = 0.00022 + 0.00009 * smoothstep(0.3, 0.9, edge)
     return [scalp.cut(strands, rows, width, taper=0.55, opacity=0.74, clump=clump, beard=True)]
