@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from tools.bake_open_head.expressions import build_expressions, read_units
+from tools.bake_open_head.lip_seal import lip_seal
 from tools.bake_open_head.morphs import read_morphs
 from tools.bake_open_head.shape_space import build_shape_space
-from tools.bake_open_head.skinning import fit_jaw, joint_regressor, pose_correctives, skin_weights
+from tools.bake_open_head.skinning import JAW, before_jaw, fit_jaw, joint_regressor, pose_correctives, skin_weights
 from tools.bake_open_head.source import read_obj, read_rig
 from tools.bake_open_head.texture import region_masks, texture_sheet
 from tools.bake_open_head.topology import PART_NAMES, cut_head
 
 SHAPE_COLUMNS, EXPRESSION_COLUMNS = 300, 100  # FLAME's; unused ones are zero and compress to nothing
+MOUTH_CLOSE_JAW = 0.8  # mouthClose closes an open mouth: the jaw opening at which it does so as its artist meant
 KINEMATIC_TREE = np.array([[-1, 0, 1, 1, 1], [0, 1, 2, 3, 4]])
 
 
@@ -41,8 +43,10 @@ def bake(data: Path, people: int, seed: int, report: Callable[[str], None]) -> d
     jaw = fit_jaw(topology, space.mean, units["jawOpen"], sideways)
     report(f"jaw opens {np.degrees(jaw.open_angle):.1f} degrees about {np.round(jaw.hinge, 4)}")
     weights = skin_weights(topology, jaw, read_rig(mpfb / "rigs" / "standard"))
-    expressions = build_expressions(units, topology, space.mean, jaw.weights)
-    correctives = pose_correctives(topology, space.mean, jaw, weights, units["jawOpen"], sideways, expressions.sealed_lips)
+    sealed_lips = lip_seal(topology, space.mean, jaw.weights)
+    units["mouthClose"] = before_jaw(units["mouthClose"], jaw, weights[:, JAW], MOUTH_CLOSE_JAW)
+    expressions = build_expressions(units, topology, space.mean, sealed_lips)
+    correctives = pose_correctives(topology, space.mean, jaw, weights, units["jawOpen"], sideways, sealed_lips)
     regressor = joint_regressor(topology, space.mean, jaw)
     uv, uv_faces, skin_map = texture_sheet(topology, space.mean, regressor @ space.mean)
     report(f"texture map: {skin_map.flipped} flipped triangles, energy {skin_map.energy:.2f} (4 is ideal)")

@@ -134,11 +134,20 @@ def pose_correctives(topology: Topology, mean: NDArray, jaw: JawMotion, weights:
     return correctives
 
 
+def before_jaw(offset: NDArray, jaw: JawMotion, weights: NDArray, opening: float) -> NDArray[np.float64]:
+    """The offset [V, 3] to add before skinning, so that it shows as `offset` when the jaw is open by the fraction `opening`."""
+    rotation = rotation_from_axis_angle(np.array([opening * jaw.open_angle, 0.0, 0.0]))
+    return np.linalg.solve(_blended(weights, rotation), offset[:, :, None])[:, :, 0]
+
+
+def _blended(weights: NDArray, rotation: NDArray) -> NDArray[np.float64]:
+    return (1 - weights)[:, None, None] * np.eye(3) + weights[:, None, None] * rotation
+
+
 def _missing(mean: NDArray, jaw: JawMotion, weights: NDArray, rotation: NDArray, target: NDArray) -> NDArray[np.float64]:
     """Offset [V, 3] to add before skinning, so that skinning with `rotation` moves the mean by `target`."""
     skinned = weights[:, None] * ((mean - jaw.hinge) @ (rotation - np.eye(3)).T)
-    blend = (1 - weights)[:, None, None] * np.eye(3) + weights[:, None, None] * rotation
-    return np.linalg.solve(blend, (target - skinned)[:, :, None])[:, :, 0]
+    return np.linalg.solve(_blended(weights, rotation), (target - skinned)[:, :, None])[:, :, 0]
 
 
 def _rigid_fit(before: NDArray, after: NDArray) -> tuple[NDArray, NDArray]:
