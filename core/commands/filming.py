@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -70,13 +71,20 @@ class Production:
         probe = open_renderer(options.renderer)
         self.renderer_name = probe.name
         probe.close()
+        self._builder: ThreadPoolExecutor | None = None
         self._building: list[Future[Identity]] = []
+
+    def __enter__(self) -> Production:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._builder is not None:
+            self._builder.shutdown(wait=False, cancel_futures=True)
 
     def start_building(self) -> None:
         """Begin to build the people in the background, while the driver is tracked."""
-        pool = ThreadPoolExecutor(1, thread_name_prefix="identities")
-        self._building = [pool.submit(self.source.build, seed) for seed in self.seeds]
-        pool.shutdown(wait=False)
+        self._builder = ThreadPoolExecutor(1, thread_name_prefix="identities")
+        self._building = [self._builder.submit(self.source.build, seed) for seed in self.seeds]
 
     def people(self) -> list[Identity]:
         """The people, in the order of the seeds."""

@@ -27,7 +27,7 @@ def run(options: Options) -> int:
     from core.commands.progress import ProgressBars
     from core.head.library import load_open_head
     from core.media.video_reader import open_video
-    from core.pipeline.track import track_clip
+    from core.pipeline.track import observe_faces, solve_motion
     from core.tracking.motion_clip import check_motion_output, write_motion
 
     started = time.monotonic()
@@ -35,12 +35,14 @@ def run(options: Options) -> int:
     require_other_file(options.driver, options.out)
     if options.motion_out is not None:
         check_motion_output(options.motion_out)
-    production = Production(options, driver)
-    production.start_building()
     head = load_open_head()
-    with ProgressBars() as progress:
-        tracked = track_clip(driver, head, progress)
+    with Production(options, driver) as production, ProgressBars() as progress:
+        production.start_building()
+        seen = observe_faces(driver, progress)
+        if not seen.complete:
+            raise KeyboardInterrupt
         damaged = driver.damaged
+        tracked = solve_motion(driver, seen, head)
         if options.motion_out is not None:
             write_motion(options.motion_out, tracked, head)
         made = production.film(tracked.params, options.audio, progress)

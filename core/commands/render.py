@@ -25,7 +25,6 @@ def run(options: Options) -> int:
 
     started = time.monotonic()
     motion = read_motion(options.motion)
-    production = Production(options)
-    with ProgressBars() as progress:
+    with Production(options) as production, ProgressBars() as progress:
         made = production.film(motion.params, audio=False, progress=progress)
     return say_what_was_made(made, started)

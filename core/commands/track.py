@@ -19,19 +19,25 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Track the clip and write the motion."""
+    """Track the clip and write the motion. Ctrl-C keeps the frames up to there."""
     from core.commands.progress import ProgressBars
     from core.head.library import load_open_head
     from core.media.video_reader import open_video
-    from core.pipeline.track import track_clip
+    from core.pipeline.track import observe_faces, solve_motion
     from core.tracking.motion_clip import check_motion_output, write_motion
 
     clip = open_video(options.clip)
     check_motion_output(options.out)
     head = load_open_head()
     with ProgressBars() as progress:
-        tracked = track_clip(clip, head, progress)
+        seen = observe_faces(clip, progress)
+    if not seen.frames:
+        raise KeyboardInterrupt
+    tracked = solve_motion(clip, seen, head)
     write_motion(options.out, tracked, head)
+    if not seen.complete:
+        print(f"stopped: the first {len(tracked.params)} frames are in {options.out}")
+        return 130
     residual = sum(p.residual for p in tracked.params) / len(tracked.params)
     damaged = f", {clip.damaged} damaged frames" if clip.damaged else ""
     print(f"{options.out}: {len(tracked.params)} frames, a face in {tracked.found}, "

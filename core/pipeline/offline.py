@@ -55,6 +55,14 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Observations:
+    """What was seen in a clip from its beginning on, and whether that is all of it or Ctrl-C came first."""
+
+    frames: list[Observation]
+    complete: bool
+
+
+@dataclass(frozen=True)
 class Film:
     """A finished video, and whether it stopped early."""
 
@@ -76,12 +84,12 @@ def core_count() -> int:
 
 
 def observe(clip: VideoReader, open_landmarker: Callable[[], AbstractContextManager[Landmarker]],
-            progress: Progress = no_progress) -> list[Observation]:
-    """Landmarks of every frame of a clip, in order.
+            progress: Progress = no_progress) -> Observations:
+    """Landmarks of every frame of a clip, in order. Ctrl-C stops the work and keeps the frames up to there.
 
     Args:
         open_landmarker: makes a landmarker in the thread that will use it.
-        progress: called in this thread; an exception it raises, or Ctrl-C, stops the work.
+        progress: called in this thread; an exception it raises stops the work.
     """
     total = clip.frame_count
     split = total // 2 if core_count() > 1 and total >= 2 * SHORTEST_HALF else None
@@ -94,10 +102,16 @@ def observe(clip: VideoReader, open_landmarker: Callable[[], AbstractContextMana
             while not all(part.done() for part in parts):
                 progress("tracking", min(counter.value, total), total)
                 _wait(parts)
+            progress("tracking", total, total)
+        except KeyboardInterrupt:
+            counter.stopped = True
         except BaseException:
             counter.stopped = True
             raise
-    return [observation for part in parts for observation in part.result()]
+    seen = parts[0].result()
+    if split is not None and len(seen) == split:
+        seen = seen + parts[1].result()
+    return Observations(seen, not counter.stopped)
 
 
 class _Counter:

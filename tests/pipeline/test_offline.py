@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_frames_out_are_frames_in_in_order_with_their_times(tmp_path, workers):
 def test_drivers_sound_and_times_are_kept(tmp_path):
     times = [0, 40, 85, 130, 300, 340, 600]
     clip = open_video(make_clip(tmp_path / "d.mp4", times, audio="aac"))
-    observations = observe(clip, LevelLandmarker)
+    observations = observe(clip, LevelLandmarker).frames
     motion = [params(o.landmarks.points[0, 0], o.time_ns) for o in observations]
     write_film(tmp_path / "o.mp4", motion, audio=clip, time_base=clip.time_base)
     assert stamps(tmp_path / "o.mp4") == [Fraction(t, 1000) for t in times]
@@ -153,7 +154,7 @@ def test_every_frame_is_observed_once_and_in_order(tmp_path, monkeypatch, cores)
 
     count = 2 * offline.SHORTEST_HALF + 7
     clip = open_video(make_clip(tmp_path / "d.mp4", list(range(0, 40 * count, 40))))
-    seen = observe(clip, open_landmarker)
+    seen = observe(clip, open_landmarker).frames
     assert [o.time_ns for o in seen] == [i * 40_000_000 for i in range(count)]
     reference = [float(frame.image.mean()) for frame in clip]
     np.testing.assert_allclose([o.landmarks.points[0, 0] for o in seen], reference, atol=1e-3)
@@ -166,25 +167,36 @@ def test_every_frame_is_observed_once_and_in_order(tmp_path, monkeypatch, cores)
 
 def test_frames_without_a_face_stay_in_place(tmp_path):
     clip = open_video(make_clip(tmp_path / "d.mp4", list(range(0, 400, 40))))
-    seen = observe(clip, lambda: LevelLandmarker(blind_below=100))
+    seen = observe(clip, lambda: LevelLandmarker(blind_below=100)).frames
     found = [o.landmarks is not None for o in seen]
     assert found == sorted(found)  # the pictures grow lighter
     assert 0 < sum(found) < 10
 
 
-def test_stopping_while_tracking_ends_the_threads(tmp_path):
-    made = []
+def test_ctrl_c_while_tracking_keeps_the_beginning_and_ends_the_threads(tmp_path, monkeypatch):
+    """The landmarkers wait at frame 30 until Ctrl-C has come."""
+    monkeypatch.setattr(offline, "core_count", lambda: 2)
+    made, pressed = [], threading.Event()
+
+    class Waiting(LevelLandmarker):
+        def detect(self, frame):
+            if len(self.seen) == 30:
+                assert pressed.wait(10)
+            return super().detect(frame)
 
     def open_landmarker():
-        made.append(LevelLandmarker())
+        made.append(Waiting())
         return made[-1]
 
-    def stop(*_):
+    def press(*_):
+        pressed.set()
         raise KeyboardInterrupt
 
-    clip = open_video(make_clip(tmp_path / "d.mp4", list(range(0, 40 * 300, 40))))
-    with pytest.raises(KeyboardInterrupt):
-        observe(clip, open_landmarker, stop)
+    clip = open_video(make_clip(tmp_path / "d.mp4", list(range(0, 40 * 200, 40))))
+    seen = observe(clip, open_landmarker, press)
+    assert not seen.complete
+    assert [o.time_ns for o in seen.frames] == [i * 40_000_000 for i in range(len(seen.frames))]
+    assert len(seen.frames) >= 30
     assert all(landmarker.closed for landmarker in made)
 
 
