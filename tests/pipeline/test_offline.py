@@ -176,11 +176,12 @@ def test_frames_without_a_face_stay_in_place(tmp_path):
 def test_ctrl_c_while_tracking_keeps_the_beginning_and_ends_the_threads(tmp_path, monkeypatch):
     """The landmarkers wait at frame 30 until Ctrl-C has come."""
     monkeypatch.setattr(offline, "core_count", lambda: 2)
-    made, pressed = [], threading.Event()
+    made, reached, pressed = [], threading.Event(), threading.Event()
 
     class Waiting(LevelLandmarker):
         def detect(self, frame):
-            if len(self.seen) == 30:
+            if len(self.seen) == 30 and self.seen[0] == 0:
+                reached.set()
                 assert pressed.wait(10)
             return super().detect(frame)
 
@@ -189,6 +190,7 @@ def test_ctrl_c_while_tracking_keeps_the_beginning_and_ends_the_threads(tmp_path
         return made[-1]
 
     def press(*_):
+        assert reached.wait(10)
         pressed.set()
         raise KeyboardInterrupt
 
