@@ -48,6 +48,7 @@ from core.render.cpu.simd import (
     lowest_bit,
     mask_bits,
     maximum,
+    memory_fence,
     minimum,
     prefetch,
     select,
@@ -105,18 +106,31 @@ class Workspace(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def blend_tiles(splats, starts, entries, first_tile, end_tile, columns, width, height, alpha_min, background, workspace, picture):
-    """Draw a range of tiles.
+def blend_tiles(splats, starts, entries, columns, width, height, alpha_min, background, workspace, picture, ends, from_tail,
+                finished):
+    """Draw tiles from one end of the list of tiles until the other end's worker is met.
+
+    Two threads may draw a picture together, one from each end. They share no lock: each moves its own end only, so at
+    worst both draw the tile at which they meet, with the same result.
 
     Args:
-        splats: [16·N] float32, from `project`; starts, entries: from `sort_and_bin`. `entries` is readable up to
-            `PREFETCH_DISTANCE` beyond its last value, with valid numbers of splats there.
+        splats: [16·N] float32, from `project`; starts, entries: from `count_tiles` and `fill_tiles`. `entries` is readable
+            up to `PREFETCH_DISTANCE` beyond its last value, with valid numbers of splats there.
         columns: number of tiles in a row.
         alpha_min: contributions below it are skipped.
         background: [3] float32 that shows through.
         picture: [height·width] uint32, receives RGBA with R in the low byte.
+        ends: [2] int64, the first and the last tile that nobody has taken.
+        from_tail: which end to take tiles from.
+        finished: [tiles] uint8, set to 1 for each tile that is complete in `picture`.
     """
-    for tile in range(first_tile, end_tile):
+    while ends[0] <= ends[1]:
+        if from_tail:
+            tile = ends[1]
+            ends[1] = tile - 1
+        else:
+            tile = ends[0]
+            ends[0] = tile + 1
         left, top = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
         block_columns = min(TILE_COLUMNS, (width - left + BLOCK - 1) // BLOCK)
         block_rows = min(TILE_ROWS, (height - top + BLOCK - 1) // BLOCK)
@@ -128,6 +142,8 @@ def blend_tiles(splats, starts, entries, first_tile, end_tile, columns, width, h
             if not _find_live_blocks(workspace):
                 break
         _resolve(workspace.state, block_rows, block_columns, left, top, width, height, background, picture)
+        memory_fence()
+        finished[tile] = 1
 
 
 @njit(nogil=True)

@@ -188,6 +188,17 @@ def store_block(typing_context, array, index, pitch, value):
 
 
 @intrinsic
+def memory_fence(typing_context):
+    """Other threads see everything written before it once they see anything written after it."""
+
+    def generate(context, builder, sig, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
 def load_strided(typing_context, array, index, stride, component):
     """Lanes from ``array[index + stride·lane + component]``. Stride and component are literal numbers.
 
@@ -297,14 +308,6 @@ def float_bits(typing_context, value):
     if value != float_lanes:
         return None
     return int_lanes(value), lambda context, builder, sig, args: builder.bitcast(args[0], INTS)
-
-
-@intrinsic
-def bits_to_float(typing_context, value):
-    """Floats from their bit patterns."""
-    if value != int_lanes:
-        return None
-    return float_lanes(value), lambda context, builder, sig, args: builder.bitcast(args[0], FLOATS)
 
 
 # ---- arithmetic ------------------------------------------------------------------------------------------------------
