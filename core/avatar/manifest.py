@@ -1,0 +1,161 @@
+"""What a pack says about itself, and the check of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import PackError
+from core.types import PsiLayout
+
+FORMAT_NAME = "agora-avatar"
+FORMAT_MAJOR = 1
+FORMAT_MINOR = 0
+
+ANCHORS = ("identity", "rows")
+NECKS = ("one", "weights")
+ROTATIONS = ("additive", "relative")
+SCALES = ("additive", "strain")
+KINDS = ("studio", "generator", "official", "photo")
+FEATURES = ("pose_matrices", "pose_by_latent", "jaw_by_expression")
+MAX_ROWS = 1 << 20
+MAX_COMPONENTS = 512
+MAX_LATENT = 4096
+
+
+@dataclass(frozen=True)
+class PackManifest:
+    """The conventions of a pack, as `manifest.json` declares them.
+
+    Attributes:
+        name, creator, licence: shown to the user.
+        kind: which source of identities the pack belongs to: studio, generator, official or photo.
+        head_name, head_sha256: the head model whose ψ and mesh the pack was made for.
+        psi: layout of the driving vector.
+        latent_size: length W of the identity's latent w.
+        rows: number R of basis rows.
+        components: K of each attribute in the order xyz, rotation, scale, opacity.
+        anchors: ``identity``: Gaussian i is moved by row i. ``rows``: each identity names the row of every Gaussian.
+        neck: ``one``: head rotation moves everything. ``weights``: each identity has a weight per Gaussian.
+        rotation: ``additive``: q = normalise(q0 + Δq), 4 channels. ``relative``: q = δ ⊗ q0 with δ = normalise(1, Δ), where
+            Δ = tan(θ/2)·axis is the Rodrigues vector, 3 channels.
+        scale: ``additive``: s = max(s0 + Δs, 1e-5), 3 channels. ``strain``: (U_uu, U_uv, U_vv) of the
+            row, the stretch minus identity (Biot strain) in its tangent plane, which maps the covariance S of a patch to
+            (I + U) S (I + U).
+        features: what the regressor sees beside (w, ψ); see `core.avatar.regressor`.
+        surface: fingerprint of the surface samples that the rows were made on (empty when the rows are not on a mesh).
+        minor: minor format version of the file.
+    """
+
+    name: str
+    kind: str
+    head_name: str
+    head_sha256: str
+    psi: PsiLayout
+    latent_size: int
+    rows: int
+    components: tuple[int, int, int, int]
+    anchors: str = "identity"
+    neck: str = "one"
+    rotation: str = "additive"
+    scale: str = "additive"
+    features: tuple[str, ...] = ()
+    surface: str = ""
+    creator: str = ""
+    licence: str = ""
+    minor: int = FORMAT_MINOR
+
+    @property
+    def channels(self) -> tuple[int, int, int, int]:
+        """Numbers per row of xyz, rotation, scale and opacity."""
+        return 3, 3 if self.rotation == "relative" else 4, 3, 1
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT_NAME, "version": [FORMAT_MAJOR, self.minor],
+            "name": self.name, "kind": self.kind, "creator": self.creator, "licence": self.licence,
+            "head": {"name": self.head_name, "sha256": self.head_sha256, "surface": self.surface},
+            "psi": {"expression": self.psi.expression, "jaw": self.psi.jaw, "eyes": self.psi.eyes, "eyelids": self.psi.eyelids},
+            "latent_size": self.latent_size, "rows": self.rows,
+            "components": dict(zip(("xyz", "rotation", "scale", "opacity"), self.components, strict=True)),
+            "anchors": self.anchors, "neck": self.neck, "rotation": self.rotation, "scale": self.scale,
+            "features": list(self.features),
+        }
+
+
+def parse_manifest(path: Path, raw: Mapping[str, Any]) -> PackManifest:
+    """Checks and reads the conventions out of a manifest.
+
+    Raises:
+        PackError: not an avatar pack, of an unknown major version, or with a field that is missing or out of range.
+    """
+    _check_version(path, raw)
+    reader = _Fields(path, raw)
+    head, psi, components = reader.table("head"), reader.table("psi"), reader.table("components")
+    return PackManifest(
+        name=reader.text("name"), kind=reader.choice("kind", KINDS), creator=reader.text("creator", ""),
+        licence=reader.text("licence", ""),
+        head_name=head.text("name"), head_sha256=head.text("sha256"), surface=head.text("surface", ""),
+        psi=PsiLayout(*(psi.count(key, 0, MAX_COMPONENTS) for key in ("expression", "jaw", "eyes", "eyelids"))),
+        latent_size=reader.count("latent_size", 0, MAX_LATENT),
+        rows=reader.count("rows", 1, MAX_ROWS),
+        components=tuple(components.count(key, 0, MAX_COMPONENTS) for key in ("xyz", "rotation", "scale", "opacity")),
+        anchors=reader.choice("anchors", ANCHORS), neck=reader.choice("neck", NECKS),
+        rotation=reader.choice("rotation", ROTATIONS), scale=reader.choice("scale", SCALES),
+        features=reader.choices("features", FEATURES),
+        minor=raw["version"][1],
+    )
+
+
+def _check_version(path: Path, raw: Mapping[str, Any]) -> None:
+    if raw.get("format") != FORMAT_NAME:
+        raise PackError(f"{path}: not an avatar pack (manifest format is {raw.get('format')!r})")
+    version = raw.get("version")
+    if not (isinstance(version, list) and len(version) == 2 and all(type(v) is int and v >= 0 for v in version)):
+        raise PackError(f"{path}: manifest has no valid format version")
+    if version[0] != FORMAT_MAJOR:
+        raise PackError(f"{path}: pack format {version[0]}.{version[1]}, this program reads format {FORMAT_MAJOR}.x",
+                        f"a program version that reads format {version[0]} is needed")
+
+
+class _Fields:
+    """Reads typed fields of a JSON object; every failure names the field."""
+
+    def __init__(self, path: Path, raw: Mapping[str, Any], prefix: str = "") -> None:
+        self._path, self._raw, self._prefix = path, raw, prefix
+
+    def table(self, key: str) -> _Fields:
+        value = self._get(key, None, dict)
+        return _Fields(self._path, value, f"{self._prefix}{key}.")
+
+    def text(self, key: str, default: str | None = None) -> str:
+        return self._get(key, default, str)
+
+    def count(self, key: str, low: int, high: int) -> int:
+        value = self._get(key, None, int)
+        if isinstance(value, bool) or not low <= value <= high:
+            raise self._error(key, f"must be a whole number in {low}..{high}")
+        return value
+
+    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(key)
+        if value not in allowed:
+            raise self._error(key, f"must be one of {', '.join(allowed)}")
+        return value
+
+    def choices(self, key: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+        values = self._get(key, [], list)
+        if len(set(map(str, values))) != len(values) or any(v not in allowed for v in values):
+            raise self._error(key, f"may list {', '.join(allowed)}, each once")
+        return tuple(values)
+
+    def _get(self, key: str, default: Any, kind: type) -> Any:
+        value = self._raw.get(key, default)
+        if not isinstance(value, kind):
+            raise self._error(key, "is missing or of the wrong type")
+        return value
+
+    def _error(self, key: str, reason: str) -> PackError:
+        return PackError(f"{self._path}: manifest field '{self._prefix}{key}' {reason}")

@@ -1,0 +1,129 @@
+"""Driving an avatar: head parameters -> coefficients -> Gaussians (AGORA-M at run time)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from core.avatar.basis import ATTRIBUTES
+from core.avatar.identity import Identity
+from core.avatar.kernels import add_to_rows, move_with_rows, turn_at_neck
+from core.avatar.motion import HeadMotion, MotionSettings, head_motion, rest_motion
+from core.avatar.pack import AvatarPack
+from core.errors import InputError
+from core.types import FloatArray, Gaussians, HeadParams, PsiLayout
+
+# Contributions of one plane to one block below these sizes are not blended: 2 µm, 0.02°, 0.03 %, 0.05 %.
+_NEGLIGIBLE = (2e-6, 2e-4, 3e-4, 5e-4)
+
+
+class AvatarModel:
+    """What all people of a pack share: the regressor and the driving response."""
+
+    def __init__(self, pack: AvatarPack) -> None:
+        self.pack = pack
+
+    def coefficients(self, latent: FloatArray, psi: FloatArray) -> FloatArray:
+        """Blend coefficients [..., K_xyz + K_rotation + K_scale + K_opacity] float32.
+
+        Args:
+            latent: [W] identity latent w.
+            psi: [..., P] driving vector(s).
+        """
+        return self.pack.regressor.for_identity(latent)(self.respond(psi))
+
+    def respond(self, psi: FloatArray) -> FloatArray:
+        """ψ after the pack's driving response."""
+        psi = np.asarray(psi, np.float32)
+        if psi.shape[-1] != self.pack.manifest.psi.size:
+            raise InputError(f"pack '{self.pack.manifest.name}' is driven by {self.pack.manifest.psi.size} numbers, "
+                             f"{psi.shape[-1]} given", "the motion was made for another head model")
+        return psi if self.pack.response is None else self.pack.response(psi)
+
+
+class Avatar:
+    """One person, ready to be driven. Not to be shared between threads: it owns scratch memory.
+
+    Args:
+        pack: the pack the identity belongs to.
+        identity: the person.
+        settings: how strongly head movement is followed.
+        exact: blend even what nobody can see (for measurements).
+    """
+
+    def __init__(self, pack: AvatarPack, identity: Identity, settings: MotionSettings | None = None, *,
+                 exact: bool = False) -> None:
+        self.model = AvatarModel(pack)
+        self.identity = identity
+        self.settings = settings or MotionSettings()
+        self._negligible = (0.0,) * 4 if exact else _NEGLIGIBLE
+        self._regress = pack.regressor.for_identity(identity.latent)
+        additive = pack.manifest.rotation == "additive"
+        self._residuals = tuple(basis.zeros(always=additive or name in ("xyz", "rotation"))
+                                for name, basis in zip(ATTRIBUTES, pack.basis, strict=True))
+        self._splits = np.cumsum(pack.manifest.components)[:-1]
+
+    @property
+    def pack(self) -> AvatarPack:
+        return self.model.pack
+
+    @property
+    def psi_layout(self) -> PsiLayout:
+        return self.pack.manifest.psi
+
+    def drive(self, params: HeadParams, rest_translation: FloatArray | None = None, out: Gaussians | None = None) -> Gaussians:
+        """The person with the expression and head pose of `params`.
+
+        Args:
+            params: tracked head; its shape is ignored.
+            rest_translation: see `core.avatar.motion.head_motion`.
+            out: Gaussians of an earlier call whose arrays may be overwritten; fresh ones are made without it.
+        """
+        motion = head_motion(params, self.identity.neck_joint, rest_translation, self.settings)
+        return self.pose(self.coefficients(params.psi()), motion, out)
+
+    def coefficients(self, psi: FloatArray) -> FloatArray:
+        """Blend coefficients [..., D] of driving vector(s) [..., P], after the driving response."""
+        return self._regress(self.model.respond(psi))
+
+    def pose(self, coefficients: FloatArray, motion: HeadMotion | None = None, out: Gaussians | None = None) -> Gaussians:
+        """Gaussians for blend coefficients [D] and a head motion."""
+        self.blend(coefficients)
+        out = out or self.empty()
+        self.apply_rows(out)
+        self.apply_motion(motion or rest_motion(), out)
+        return out
+
+    def empty(self) -> Gaussians:
+        """Gaussians to be written over by `drive` or `pose`; they share the colours of the identity."""
+        g = self.identity.gaussians
+        return Gaussians(np.empty_like(g.xyz), np.empty_like(g.scale), np.empty_like(g.quat), g.rgb, np.empty_like(g.opacity))
+
+    # ------------------------------------------------------------------ stages, separate so that they can be timed
+
+    def blend(self, coefficients: FloatArray) -> None:
+        """Fills the row residuals from blend coefficients [D]."""
+        parts = np.split(np.ascontiguousarray(coefficients, np.float32), self._splits)
+        for basis, part, residual, small in zip(self.pack.basis, parts, self._residuals, self._negligible, strict=True):
+            basis.blend(part, residual, small)
+
+    def apply_rows(self, out: Gaussians) -> None:
+        """Moves the Gaussians with their rows."""
+        person, base = self.identity, self.identity.gaussians
+        residuals, target = self._residuals, (out.xyz, out.quat, out.scale, out.opacity)
+        resting = (base.xyz, base.quat, base.scale, base.opacity, person.row)
+        if self.pack.manifest.rotation == "additive":
+            add_to_rows(*resting, *residuals, *target)
+        else:
+            move_with_rows(*resting, person.offset, person.tangents, person.axis, person.opacity_gain, *residuals, *target)
+
+    def apply_motion(self, motion: HeadMotion, out: Gaussians) -> None:
+        """Turns the head at the neck."""
+        turn_at_neck(self.identity.neck_weight, motion.rotation, motion.axis, motion.angle, self.identity.neck_joint,
+                     motion.head_shift, motion.body_shift, out.xyz, out.quat)
+
+
+def neutral_params(layout: PsiLayout) -> HeadParams:
+    """A relaxed face for a pack's ψ layout."""
+    return replace(HeadParams.neutral(layout.expression))

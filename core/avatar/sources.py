@@ -1,0 +1,191 @@
+"""Where people come from: one interface over seeds, packs and, later, generators and photographs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from core import studio
+from core.assets import cache_folder, resource, write_atomically
+from core.avatar.identity import Identity, check_identity, parse_seed
+from core.avatar.pack import AvatarPack, read_pack
+from core.avatar.studio_binding import bind_studio_identity, check_head
+from core.errors import InputError, PackError
+from core.head.library import load_open_head
+from core.head.model import HeadModel
+
+STUDIO_PACK_NAME = "studio.agora"
+CACHE_BYTES = 1 << 30
+_CACHE_VERSION = b"1"
+_DIGEST_SIZE = 32
+
+
+class IdentitySource(Protocol):
+    """Makes people for one pack.
+
+    Attributes:
+        pack: the pack whose basis drives them.
+    """
+
+    pack: AvatarPack
+
+    def build(self, seed: int | str) -> Identity:
+        """The person of a seed.
+
+        Raises:
+            InputError: this source has no such person.
+        """
+
+
+@lru_cache(maxsize=1)
+def load_studio_pack() -> AvatarPack:
+    """The pack that ships with the program. Raises PackError when it is damaged."""
+    return read_pack(resource(STUDIO_PACK_NAME))
+
+
+class StudioSource:
+    """Procedural people: any seed from 0 to 2³²−1. Finished people are kept in a folder of limited size.
+
+    Args:
+        pack: a studio pack; by default the one that ships.
+        head: the head model the pack was made for; by default the open head.
+        folder: where finished people are kept; by default in the user's cache.
+        limit: bytes that the folder may hold.
+    """
+
+    def __init__(self, pack: AvatarPack | None = None, head: HeadModel | None = None, folder: Path | None = None,
+                 limit: int = CACHE_BYTES) -> None:
+        self.pack = pack or load_studio_pack()
+        self._head = head
+        self._cache = IdentityCache((folder or cache_folder() / "identities") / self._fingerprint(), self.pack, limit)
+
+    def build(self, seed: int | str) -> Identity:
+        """The person of a seed, from the cache or built in about two seconds.
+
+        Raises:
+            InputError: not a seed.
+            PackError: the pack was made for another head model.
+        """
+        number = parse_seed(seed)
+        cached = self._cache.read(number)
+        if cached is not None:
+            return cached
+        head = self._head or load_open_head()
+        atlas = studio.TexelAtlas(head)
+        check_head(self.pack, head, atlas)
+        identity = bind_studio_identity(self.pack, head, atlas, studio.build_identity(number, head))
+        self._cache.write(number, identity)
+        return identity
+
+    def _fingerprint(self) -> str:
+        """What a finished person depends on beside the seed: the studio's own source, the head and the pack's rows."""
+        digest = hashlib.sha256(_CACHE_VERSION)
+        for source in sorted(Path(studio.__file__).parent.rglob("*.py")):
+            digest.update(source.read_bytes())
+        digest.update(Path(__file__).with_name("studio_binding.py").read_bytes())
+        manifest = self.pack.manifest
+        digest.update(f"{manifest.head_sha256} {manifest.surface} {manifest.latent_size}".encode())
+        if self._head is not None:
+            digest.update(self._head.sha256.encode())
+        if self.pack.rows is not None:
+            digest.update(self.pack.rows.texel.tobytes() + self.pack.rows.triangle.tobytes())
+        return digest.hexdigest()[:20]
+
+
+class PackSource:
+    """People stored in a pack, by seed or by number in the pack's order."""
+
+    def __init__(self, pack: AvatarPack) -> None:
+        self.pack = pack
+
+    @property
+    def people(self) -> Sequence[Identity]:
+        return self.pack.identities
+
+    def build(self, seed: int | str) -> Identity:
+        """The stored person with this seed; a pack whose people have no seeds counts them from 0.
+
+        Raises:
+            InputError: not a seed, or nobody has it.
+        """
+        number = parse_seed(seed)
+        for i, identity in enumerate(self.pack.identities):
+            if number == (i if identity.seed is None else identity.seed):
+                return identity
+        raise InputError(f"pack '{self.pack.manifest.name}' has nobody with seed {number}",
+                         f"it holds {len(self.pack.identities)} people")
+
+
+def open_source(pack_path: str | Path | None = None) -> IdentitySource:
+    """The source of people for a pack file; without one, the studio that ships.
+
+    Raises:
+        PackError: the pack cannot be used.
+    """
+    if pack_path is None:
+        return StudioSource()
+    pack = read_pack(pack_path)
+    if pack.manifest.kind == "studio":
+        return StudioSource(pack)
+    if not pack.identities:
+        raise PackError(f"{pack_path}: holds no people")
+    return PackSource(pack)
+
+
+class IdentityCache:
+    """Finished people on disk. A damaged or foreign file counts as absent; when the folder is full the oldest go.
+
+    Args:
+        folder: one per fingerprint; its neighbours share the limit.
+        pack: whose rows and latent the people must fit.
+        limit: bytes that `folder` and its neighbours may hold together.
+    """
+
+    def __init__(self, folder: Path, pack: AvatarPack, limit: int) -> None:
+        self._folder, self._pack, self._limit = folder, pack, limit
+
+    def path(self, seed: int) -> Path:
+        return self._folder / f"{seed}.identity"
+
+    def read(self, seed: int) -> Identity | None:
+        path = self.path(seed)
+        try:
+            data = path.read_bytes()
+            if hashlib.sha256(data[_DIGEST_SIZE:]).digest() != data[:_DIGEST_SIZE]:
+                return None
+            tensors = load(data[_DIGEST_SIZE:])
+            about = json.loads(tensors.pop("about").tobytes())
+            manifest = self._pack.manifest
+            identity = check_identity(str(path), tensors, about["name"], seed, tuple(about["tags"]), manifest.latent_size,
+                                      manifest.rows)
+            path.touch()
+        except (OSError, SafetensorError, PackError, KeyError, ValueError, TypeError):
+            return None
+        return identity
+
+    def write(self, seed: int, identity: Identity) -> None:
+        """Keeps a person. A folder that cannot be written is no reason to fail: the person is there already."""
+        about = json.dumps({"name": identity.name, "tags": identity.tags}).encode()
+        data = save(identity.tensors() | {"about": np.frombuffer(about, np.uint8)})
+        try:
+            self._make_room(len(data))
+            write_atomically(self.path(seed), hashlib.sha256(data).digest() + data)
+        except OSError:
+            return
+
+    def _make_room(self, size: int) -> None:
+        files = [(path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.parent.glob("*/*.identity")]
+        held = sum(file_size for _, file_size, _ in files) + size
+        for _, file_size, path in sorted(files):
+            if held <= self._limit:
+                break
+            path.unlink(missing_ok=True)
+            held -= file_size
