@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import AgoraError, InputError
@@ -27,14 +28,14 @@ _LOG_BYTES = 1_000_000
 
 def main(argv: list[str]) -> int:
     """Run a command. Returns the exit code: 0 done, 1 a fault of ours, 2 a wrong input or output, 130 stopped by Ctrl-C."""
-    return _guarded(lambda: _run(argv))
+    return guarded(lambda: _run(argv))
 
 
 def open_app() -> int:
     """What happens without a command: the window where there is a display, the demo video elsewhere."""
     if not _has_display():
         print("there is no display here, so the demo is written to a file", flush=True)
-    return _guarded(lambda: demo(Path(DEMO_VIDEO)))
+    return guarded(lambda: demo(Path(DEMO_VIDEO)))
 
 
 def demo(out: Path) -> int:
@@ -63,7 +64,8 @@ def _run(argv: list[str]) -> int:
     return command.run(parse_arguments(command.Options, name, arguments))
 
 
-def _guarded(work) -> int:
+def guarded(work: Callable[[], int]) -> int:
+    """Run a command; turn whatever it raises into one line on stderr and an exit code."""
     try:
         return work()
     except AgoraError as error:

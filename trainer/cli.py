@@ -1,0 +1,96 @@
+"""The training commands by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.cli import guarded
+from core.errors import InputError, OutputError
+
+COMMANDS = {"distill": "extract the shared Gaussian blendshapes into an avatar pack"}
+STUDIO_RUN = "studio"
+
+
+@dataclass(kw_only=True)
+class DistillOptions:
+    """Extract AGORA-M: a basis, a coefficient regressor and an avatar pack. About five minutes on one core."""
+
+    out: Path
+    """The pack to write (.agora)."""
+    run: str = STUDIO_RUN
+    """What to learn from: 'studio', the exact rig of the procedural heads."""
+    components: int = 64
+    """Basis size K of the positions; the other attributes get five eighths of it."""
+    samples: int = 24000
+    """Random faces that the regressor learns from; a tenth of them make the basis."""
+    epochs: int = 60
+    """Passes of the regressor over the faces."""
+    seed: int = 0
+    """Of everything random."""
+    check: bool = True
+    """Measure the finished pack against the rig on unseen people."""
+
+
+def main(argv: list[str]) -> int:
+    """Runs a training command; returns the exit code."""
+    return guarded(lambda: _run(argv))
+
+
+def _run(argv: list[str]) -> int:
+    from core.commands.arguments import parse_arguments
+
+    name, *arguments = argv
+    if name != "distill":
+        raise InputError(f"there is no command '{name}'", f"commands: {', '.join(COMMANDS)}")
+    return distill(parse_arguments(DistillOptions, name, arguments))
+
+
+def distill(options: DistillOptions) -> int:
+    """Makes a pack and says how good it is."""
+    from core.avatar.pack import PACK_SUFFIX, write_pack
+    from core.commands.progress import ProgressBars
+    from core.head.library import load_open_head
+    from trainer.distill import distill as extract
+    from trainer.pack_metrics import evaluate_studio_pack
+    from trainer.studio_teacher import StudioTeacher
+
+    _check(options, PACK_SUFFIX)
+    head = load_open_head()
+    with ProgressBars() as bars:
+        pack = extract(StudioTeacher(head), _settings(options), lambda stage, share: bars(stage, round(1000 * share), 1000))
+        write_pack(options.out, pack)
+        manifest = pack.manifest
+        print(f"{options.out}: {manifest.rows} rows, K = {'/'.join(map(str, manifest.components))}, "
+              f"{options.out.stat().st_size / 1e6:.1f} MB")
+        if options.check:
+            metrics = evaluate_studio_pack(pack, head, seeds=range(5000, 5003), faces=40, pictures=2,
+                                           progress=lambda share: bars("check", round(1000 * share), 1000))
+            print(f"against the exact rig, unseen people and faces: position error {metrics.mean_mm:.3f} mm mean, "
+                  f"{metrics.p99_mm:.2f} mm p99, pictures {metrics.psnr_db:.1f} dB")
+    return 0
+
+
+def _settings(options: DistillOptions):
+    from trainer.distill import DistillSettings
+    from trainer.regression import RegressionSettings
+
+    smaller = max(1, options.components * 5 // 8)
+    return DistillSettings(
+        components=(options.components, smaller, smaller, 16), basis_samples=max(options.samples // 10, 2 * options.components),
+        training_samples=options.samples, regression=RegressionSettings(epochs=options.epochs, seed=options.seed),
+        seed=options.seed)
+
+
+def _check(options: DistillOptions, suffix: str) -> None:
+    """Refuses early what would fail after minutes of work."""
+    if options.run != STUDIO_RUN:
+        raise InputError(f"there is no run '{options.run}' to learn from", f"the run is '{STUDIO_RUN}'")
+    for name, smallest, largest in (("components", 1, 256), ("samples", 200, 10_000_000), ("epochs", 0, 100_000)):
+        if not smallest <= getattr(options, name) <= largest:
+            raise InputError(f"--{name} must be a whole number from {smallest} to {largest}")
+    if options.out.suffix != suffix:
+        raise OutputError(f"{options.out}: a pack's name ends in {suffix}")
+    if not options.out.parent.is_dir():
+        raise OutputError(f"{options.out} cannot be written: the folder {options.out.parent} does not exist",
+                          "make the folder first")
