@@ -6,9 +6,11 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 
 from core.head.model import HeadModel
+from core.studio.accessories import accessories
 from core.studio.anatomy import Anatomy, anatomy_of
 from core.studio.brows_lashes import brows, lashes
 from core.studio.clothes import SKIN_MARGIN, clothes, depth_below_edge
+from core.studio.creases import creases
 from core.studio.eyes import eyes
 from core.studio.hair import grow_hair, shade_strands
 from core.studio.identity import StudioIdentity, Wrinkles
@@ -57,10 +59,14 @@ def build_identity(seed_or_traits: int | Traits, head: HeadModel) -> StudioIdent
         *eyes(anatomy, traits, lit),
         *brows(anatomy, traits, surface, lit, regions),
         *lashes(anatomy, traits, lit),
+        *accessories(anatomy, traits, lit),
     ])
+    folds = creases(anatomy, traits, surface)
     seen = largest_weights(concatenate([outside, features]))[: len(outside)] >= LEAST_WEIGHT
-    splats = concatenate([outside.subset(seen | _kept_regardless(anatomy, outside, seen)), features])
-    return _pack(traits, anatomy, rest_vertices, splats)
+    splats = concatenate([outside.subset(seen | _kept_regardless(anatomy, outside, seen)), features, folds.splats])
+    first = len(splats) - len(folds.splats)
+    wrinkles = Wrinkles(np.arange(first, len(splats), dtype=np.int32), folds.weights.astype(np.float32))
+    return _pack(traits, anatomy, rest_vertices, splats, wrinkles)
 
 
 def _kept_regardless(anatomy: Anatomy, splats: Splats, seen: np.ndarray) -> np.ndarray:
@@ -76,7 +82,8 @@ def _kept_regardless(anatomy: Anatomy, splats: Splats, seen: np.ndarray) -> np.n
     return keep
 
 
-def _pack(traits: Traits, anatomy: Anatomy, rest_vertices: np.ndarray, splats: Splats) -> StudioIdentity:
+def _pack(traits: Traits, anatomy: Anatomy, rest_vertices: np.ndarray, splats: Splats,
+          wrinkles: Wrinkles) -> StudioIdentity:
     gaussians = Gaussians(
         xyz=np.ascontiguousarray(splats.xyz, np.float32),
         scale=np.ascontiguousarray(splats.scale, np.float32),
@@ -84,10 +91,9 @@ def _pack(traits: Traits, anatomy: Anatomy, rest_vertices: np.ndarray, splats: S
         rgb=np.ascontiguousarray(display_from_linear(splats.color), np.float32),
         opacity=np.ascontiguousarray(splats.opacity, np.float32),
     )
-    expression_count = anatomy.head.expression_count
     return StudioIdentity(
         seed=traits.seed, shape=traits.shape, gaussians=gaussians, triangle=splats.triangle, texel=splats.texel,
-        rigid=splats.rigid, wrinkles=Wrinkles(np.zeros(0, np.int32), np.zeros((0, expression_count), np.float32)),
+        rigid=splats.rigid, wrinkles=wrinkles,
         faces=anatomy.head.faces, rest_vertices=rest_vertices, name=_describe(traits), tags=_tags(traits),
     )
 
@@ -96,6 +102,8 @@ def _tags(traits: Traits) -> tuple[str, ...]:
     tags = [traits.hair.style, f"{traits.hair.color_name} hair", f"{traits.eyes.iris_name} eyes", traits.garment.style]
     if traits.beard.style != "none":
         tags.append("beard" if traits.beard.style in ("short", "full") else traits.beard.style)
+    if traits.accessories.glasses != "none":
+        tags.append("glasses")
     return tuple(tags)
 
 

@@ -35,15 +35,15 @@ class Dial:
 
 # Wide where people differ harmlessly (noses, chins, lips), narrow where a deviation reads as a bad mood.
 DIALS = {
-    "eye opening": Dial(0.75, 0.45, 0.40, 0.0, 1.5),
-    "eye width": Dial(0.60, 0.25, 0.55, -0.5, 1.7),
+    "eye opening": Dial(0.85, 0.55, 0.40, 0.1, 1.6),
+    "eye width": Dial(0.90, 0.55, 0.55, -0.3, 2.0),
     "eye spacing": Dial(0.0, 0.0, 0.8, -1.4, 1.4),
     "mouth corner lift": Dial(0.55, 0.40, 0.45, -0.2, 1.5),
     "mouth width": Dial(0.15, 0.20, 0.8, -0.9, 1.6),
     "lip height": Dial(0.35, 0.0, 0.8, -1.2, 1.5),
     "jaw width": Dial(-1.25, -0.35, 0.75, -2.2, 1.0),
     "cheek width": Dial(-0.35, -0.25, 0.7, -1.6, 1.1),
-    "nose width": Dial(-0.80, -0.20, 0.9, -2.0, 1.5),
+    "nose width": Dial(-1.05, -0.45, 0.9, -2.2, 1.3),
     "nose length": Dial(0.0, 0.0, 1.0, -1.7, 1.7),
     "nose projection": Dial(0.0, 0.35, 0.9, -1.5, 1.8),
     "chin height": Dial(-0.15, 0.15, 0.9, -1.5, 1.5),

@@ -15,6 +15,8 @@ from core.studio.visibility import HairVolume, mesh_visibility
 
 SUBSURFACE_STEPS = (7, 4, 2)  # averaging steps over the mesh for red, green, blue: blood scatters red farthest
 HAIR_SHADOW_FLOOR = 0.14
+EAR_SHARPNESS = 0.75
+CREVICE_OPEN, CREVICE_CLOSED, CREVICE_DARKNESS = 0.62, 0.18, 0.55  # occlusion where darkening starts and ends, its strength
 LUMINANCE = np.array([0.3, 0.6, 0.1])
 HIDDEN_PARTS = ("mouth", "teeth_u", "teeth_l", "tongue")
 
@@ -57,16 +59,31 @@ def light_head(anatomy: Anatomy, traits: Traits, vertices: Array, hair: HairVolu
     arriving = cosine * visibility
     irradiance = arriving.T @ radiance * (4 / len(directions))
     irradiance = _with_unfolded_skin(anatomy, traits, irradiance)
-    for channel, steps in enumerate(SUBSURFACE_STEPS):
-        for _ in range(steps):
-            irradiance[:, channel] = 0.45 * irradiance[:, channel] + 0.55 * (anatomy.mean_of_neighbours @ irradiance[:, channel])
+    occlusion = arriving.sum(0) / np.maximum(cosine.sum(0), 1e-6)
+    irradiance = _scattered(anatomy, irradiance) * _crevices(anatomy, occlusion)[:, None]
     exposure = light.exposure / float((irradiance[_front_of_face(anatomy)] @ LUMINANCE).mean())
     toward_key = np.exp((directions @ light.key.direction - 1) / light.key.width)
     return LitHead(
         vertices=vertices, normals=normals, irradiance=irradiance * exposure,
-        occlusion=arriving.sum(0) / np.maximum(cosine.sum(0), 1e-6),
+        occlusion=occlusion,
         key_visibility=toward_key @ visibility / toward_key.sum(), exposure=exposure,
     )
+
+
+def _scattered(anatomy: Anatomy, irradiance: Array) -> Array:
+    """Light diffused under the skin; less in the ears, whose folds are finer than the diffusion."""
+    diffused = irradiance.copy()
+    for channel, steps in enumerate(SUBSURFACE_STEPS):
+        for _ in range(steps):
+            diffused[:, channel] = 0.45 * diffused[:, channel] + 0.55 * (anatomy.mean_of_neighbours @ diffused[:, channel])
+    keep = EAR_SHARPNESS * anatomy.head.masks.ears.astype(np.float64)[:, None]
+    return diffused * (1 - keep) + irradiance * keep
+
+
+def _crevices(anatomy: Anatomy, occlusion: Array) -> Array:
+    """Darkening [V] of nostrils, ear folds and the like, which the diffusion would fill with light; not of what unfolds."""
+    dark = smoothstep(CREVICE_OPEN, CREVICE_CLOSED, occlusion) * (1 - _folded_weight(anatomy))
+    return 1 - CREVICE_DARKNESS * dark
 
 
 def _front_of_face(anatomy: Anatomy) -> Array:

@@ -59,8 +59,8 @@ class LightRig:
     def ambient(self, directions: Array) -> Array:
         """Sky, ground and a broad frontal glow, without the boxes."""
         up = 0.5 + 0.5 * directions[:, 1:2]
-        frontal = 0.12 * np.clip(directions[:, 2:3], 0, 1)
-        return self.sky * 0.40 * up**1.2 + self.ground * 0.34 * (1 - up) + frontal
+        frontal = 0.10 * np.clip(directions[:, 2:3], 0, 1)
+        return self.sky * 0.32 * up**1.2 + self.ground * 0.30 * (1 - up) + frontal
 
     def without_lamps(self) -> LightRig:
         """Only what the hair receives as ambient light: sky, ground and fill."""

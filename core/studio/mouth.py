@@ -27,7 +27,7 @@ PATCH_OPACITY = 0.985
 EDGE_SHARE = 0.29  # of the height of a tooth strip: its row of vertices along the biting edge
 POKE_MARGIN = 0.0015  # metres that everything in the mouth must stay behind the skin
 POKE_REACH = 0.010
-FRONT_TEETH, CHIN_TOP = 0.017, -0.080
+FRONT_TEETH, CHIN_TOP = 0.017, -0.076
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _poking_out(anatomy: Anatomy, traits: Traits, inside: Splats) -> Array:
     rest_centers = head.neutral(traits.shape).vertices[head.faces[inside.triangle]].mean(1)
     lateral = np.abs(inside.xyz[:, 0]) > FRONT_TEETH  # the front teeth stand in the open mouth
     poking = np.zeros(len(inside), bool)
-    for preset in ("jaw open", "grin", "neutral"):
+    for preset in ("jaw open", "grin", "smile", "neutral"):
         face = head_preset(head, preset)
         vertices = head.vertices(traits.shape, face.expression, face.pose)
         normals = vertex_normals(vertices, head.faces_of("skin"))

@@ -123,7 +123,7 @@ def _sheen(anatomy: Anatomy, traits: Traits, lit: LitHead, noise: SkinNoise, bum
     from_fill = occlusion * (0.018 * lobe(fill, 12) + 0.03 * wet * lobe(fill, 40))
     strength = from_key * light.key.intensity * 0.42 + from_fill * light.fill.intensity
     grazing = (1 - np.clip(bumped[:, 2], 0, 1)) ** 3 * 0.05 * occlusion
-    sparkle = 1 + 0.30 * noise.pore + 0.12 * noise.grain
+    sparkle = 1 + (0.30 * noise.pore + 0.12 * noise.grain) / (1 + 0.8 * traits.skin.melanin)
     return ((strength * sparkle)[:, None] * light.key.color + grazing[:, None] * light.sky) * lit.exposure * 0.75
 
 
@@ -140,7 +140,7 @@ def _painted_under_hair(anatomy: Anatomy, traits: Traits, regions: HairRegions, 
     beard = traits.beard
     if beard.style != "none":
         mix(regions.beard * UNDERPAINT[beard.style] * beard.density * (0.8 + 0.2 * noise.pore),
-            np.minimum(beard.color, 0.10) * irradiance * 0.75 + 0.004)
+            beard.color * irradiance * 0.70 + 0.003)
     elif traits.masculine and traits.skin.melanin < 1.2:
         mix(regions.beard * UNDERPAINT["none"], np.minimum(beard.color, 0.05) * irradiance)
     scalp = regions.scalp

@@ -104,6 +104,19 @@ class GarmentTraits:
 
 
 @dataclass(frozen=True)
+class AccessoryTraits:
+    """What is worn: shape of the glasses ("none" for none) and their frame, earrings and their metal."""
+
+    glasses: str
+    frame_color: Array
+    frame_width: float
+    earrings: bool
+    hoops: bool
+    hoop_radius: float
+    metal: Array
+
+
+@dataclass(frozen=True)
 class Traits:
     """Everything that tells one studio person from another.
 
@@ -127,6 +140,7 @@ class Traits:
     eyes: EyeTraits
     makeup: MakeupTraits
     garment: GarmentTraits
+    accessories: AccessoryTraits
     light: LightRig
 
     def generator(self, purpose: str) -> np.random.Generator:
@@ -164,6 +178,7 @@ def sample_traits(seed: int, head: HeadModel) -> Traits:
         eyes=_sample_eyes(masculine, skin.melanin, rng),
         makeup=_sample_makeup(masculine, rng),
         garment=_sample_garment(rng),
+        accessories=_sample_accessories(masculine, age, rng),
         light=sample_light(rng),
     )
 
@@ -180,10 +195,10 @@ def _by_skin(table: dict[str, tuple[float, float, float]], melanin: float) -> di
 
 
 def _sample_skin(ancestry: Array, age: float, rng: np.random.Generator) -> SkinTraits:
-    melanin = float(np.clip(ancestry @ [1.75, 0.58, 0.36] + rng.normal(0, 0.17), 0.28, 2.3))
+    melanin = float(np.clip(ancestry @ [1.75, 0.62, 0.44] + rng.normal(0, 0.17), 0.36, 2.3))
     return SkinTraits(
         melanin=melanin,
-        hemoglobin=float(np.clip(rng.normal(0.25, 0.05), 0.16, 0.38)),
+        hemoglobin=float(np.clip(rng.normal(0.27, 0.045), 0.19, 0.38)),
         roughness=float(np.clip(rng.normal(1.0, 0.30) + 0.4 * smoothstep(45, 75, age), 0.4, 2.0)),
         oiliness=float(np.clip(rng.normal(1.0, 0.30), 0.4, 1.8)),
         blush=float(np.clip(rng.normal(1.0, 0.45), 0.2, 2.2)),
@@ -260,7 +275,7 @@ def _sample_beard(masculine: bool, age: float, natural: str, rng: np.random.Gene
     weights = {"none": 0.42, "stubble": 0.24, "short": 0.17, "full": 0.09, "goatee": 0.08}
     style = _weighted(weights if masculine and age > 20 else {"none": 1.0}, rng)
     color = np.array(palette.HAIR_COLORS[natural])
-    darker = 0.45 * color + 0.55 * np.array(palette.BROW_COLORS[natural])
+    darker = 0.25 * color + 0.75 * np.array(palette.BROW_COLORS[natural])
     return BeardTraits(
         style=style, color=darker * rng.uniform(0.9, 1.15),
         density=float(np.clip(rng.normal(1.0, 0.15), 0.7, 1.3)),
@@ -292,3 +307,17 @@ def _sample_garment(rng: np.random.Generator) -> GarmentTraits:
     stripes = bool(style in ("crew", "turtle") and rng.uniform() < 0.22)
     return GarmentTraits(style, np.array(palette.GARMENT_COLORS[first]) * rng.uniform(0.85, 1.1),
                          np.array(palette.GARMENT_COLORS[second]), stripes)
+
+
+def _sample_accessories(masculine: bool, age: float, rng: np.random.Generator) -> AccessoryTraits:
+    wears_glasses = bool(rng.uniform() < 0.12 + 0.10 * smoothstep(40, 65, age))
+    shape = _weighted({"round": 0.4, "rectangular": 0.35, "oval": 0.25}, rng)
+    thick = bool(rng.uniform() < 0.55)
+    frame = palette.FRAME_COLORS[rng.integers(len(palette.FRAME_COLORS))]
+    return AccessoryTraits(
+        glasses=shape if wears_glasses else "none",
+        frame_color=np.array(frame), frame_width=0.00085 if thick else 0.00050,
+        earrings=bool(rng.uniform() < (0.06 if masculine else 0.45)),
+        hoops=bool(not masculine and rng.uniform() < 0.4), hoop_radius=float(rng.uniform(0.006, 0.012)),
+        metal=np.array(palette.METALS[rng.integers(len(palette.METALS))]),
+    )

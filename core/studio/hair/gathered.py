@@ -18,7 +18,7 @@ def ponytail(scalp: Scalp) -> list[Strands]:
 
 
 def bun(scalp: Scalp) -> list[Strands]:
-    knot = _knot(scalp, height=0.072 if scalp.traits.hair.volume > 0.95 else 0.045)
+    knot = _knot(scalp, height=0.150 if scalp.traits.hair.volume > 0.92 else 0.072)
     return [*_combed_to(scalp, knot), _ball(scalp, knot), *fringe(scalp, 720)]
 
 
