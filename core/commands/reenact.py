@@ -28,7 +28,7 @@ def run(options: Options) -> int:
     from core.head.library import load_open_head
     from core.media.video_reader import open_video
     from core.pipeline.track import observe_faces, solve_motion
-    from core.tracking.motion_clip import check_motion_output, write_motion
+    from core.tracking.motion_clip import MotionClip, check_motion_output, write_motion
 
     started = time.monotonic()
     driver = open_video(options.driver)
@@ -44,6 +44,6 @@ def run(options: Options) -> int:
         damaged = driver.damaged
         tracked = solve_motion(driver, seen, head)
         if options.motion_out is not None:
-            write_motion(options.motion_out, tracked, head)
+            write_motion(options.motion_out, MotionClip.of(tracked.params, head, (driver.width, driver.height)))
         made = production.film(tracked.params, options.audio, progress)
     return say_what_was_made(made, started, damaged)

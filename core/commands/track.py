@@ -24,7 +24,7 @@ def run(options: Options) -> int:
     from core.head.library import load_open_head
     from core.media.video_reader import open_video
     from core.pipeline.track import observe_faces, solve_motion
-    from core.tracking.motion_clip import check_motion_output, write_motion
+    from core.tracking.motion_clip import MotionClip, check_motion_output, write_motion
 
     clip = open_video(options.clip)
     check_motion_output(options.out)
@@ -34,7 +34,7 @@ def run(options: Options) -> int:
     if not seen.frames:
         raise KeyboardInterrupt
     tracked = solve_motion(clip, seen, head)
-    write_motion(options.out, tracked, head)
+    write_motion(options.out, MotionClip.of(tracked.params, head, (clip.width, clip.height)))
     if not seen.complete:
         print(f"stopped: the first {len(tracked.params)} frames are in {options.out}")
         return 130

@@ -137,7 +137,8 @@ def smooth_recording(track: Sequence[HeadParams | None], settings: SmoothingSett
     """
     smoothed: list[HeadParams | None] = []
     for present, stretch in groupby(track, key=lambda params: params is not None):
-        smoothed += _smooth_stretch(list(stretch), settings, bypass) if present else list(stretch)
+        frames = list(stretch)
+        smoothed += _smooth_stretch(frames, settings, bypass) if present else frames
     return smoothed
 
 
