@@ -1,0 +1,68 @@
+#version 330 core
+// One corner of one Gaussian's quad. Rules 1 and 2 of core/render/reference.py.
+
+uniform sampler2D attributes;   // four texels a Gaussian: xyz opacity, scale, quaternion wxyz, rgb
+uniform usampler2D order;       // numbers of the Gaussians, nearest first
+uniform mat4 world_to_camera;
+uniform vec4 intrinsics;        // fx fy cx cy
+uniform vec2 picture_size;
+
+out vec2 position;              // in standard deviations along the ellipse's axes
+flat out vec4 color;            // rgb, compensated opacity
+
+const float LOW_PASS_VARIANCE = 0.3;
+const float ALPHA_MIN = 1.0 / 255.0;
+const float NEAR_PLANE = 0.01;
+const float FRUSTUM_MARGIN = 0.15;
+
+mat3 rotation(vec4 quat) {
+    vec4 q = quat / length(quat);
+    float w = q.x, x = q.y, y = q.z, z = q.w;
+    return mat3(1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y),
+                2.0 * (x * y - w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + w * x),
+                2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y));
+}
+
+void main() {
+    gl_Position = vec4(0.0, 0.0, 2.0, 1.0);  // outside: nothing is drawn
+    position = vec2(0.0);
+    color = vec4(0.0);
+
+    int splat = int(texelFetch(order, ivec2(gl_InstanceID & 1023, gl_InstanceID >> 10), 0).r);
+    ivec2 first = ivec2((splat & 255) * 4, splat >> 8);
+    vec4 xyz_opacity = texelFetch(attributes, first, 0);
+    vec3 scale = texelFetch(attributes, first + ivec2(1, 0), 0).xyz;
+    vec4 quat = texelFetch(attributes, first + ivec2(2, 0), 0);
+
+    vec3 center = (world_to_camera * vec4(xyz_opacity.xyz, 1.0)).xyz;
+    if (center.z < NEAR_PLANE) return;
+    vec2 focal = intrinsics.xy, principal = intrinsics.zw;
+    vec2 tangent = center.xy / center.z;
+    vec2 margin = FRUSTUM_MARGIN * picture_size / focal;
+    vec2 clamped = clamp(tangent, -principal / focal - margin, (picture_size - principal) / focal + margin);
+
+    mat3 axes = mat3(world_to_camera) * rotation(quat);
+    axes = mat3(axes[0] * scale.x, axes[1] * scale.y, axes[2] * scale.z);
+    vec3 row_x = vec3(focal.x, 0.0, -focal.x * clamped.x) / center.z * axes;
+    vec3 row_y = vec3(0.0, focal.y, -focal.y * clamped.y) / center.z * axes;
+    vec3 minors = cross(row_x, row_y);
+    float determinant = dot(minors, minors);
+    float xx = dot(row_x, row_x), xy = dot(row_x, row_y), yy = dot(row_y, row_y);
+    float widened = determinant + LOW_PASS_VARIANCE * (xx + yy + LOW_PASS_VARIANCE);
+    float opacity = xyz_opacity.w * sqrt(determinant / widened);
+    if (!(opacity >= ALPHA_MIN)) return;
+    xx += LOW_PASS_VARIANCE;
+    yy += LOW_PASS_VARIANCE;
+
+    float mean = 0.5 * (xx + yy), deviation = length(vec2(0.5 * (xx - yy), xy));
+    float major = mean + deviation, minor = max(mean - deviation, LOW_PASS_VARIANCE);
+    vec2 axis = xx >= yy ? vec2(deviation + 0.5 * (xx - yy), xy) : vec2(xy, deviation + 0.5 * (yy - xx));
+    axis = deviation > 1e-6 * mean ? normalize(axis) : vec2(1.0, 0.0);
+
+    vec2 corner = vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1)) * 2.0 - 1.0;
+    position = corner * sqrt(2.0 * log(opacity / ALPHA_MIN));  // where alpha falls to 1/255
+    color = vec4(texelFetch(attributes, first + ivec2(3, 0), 0).rgb, opacity);
+    vec2 offset = position.x * sqrt(major) * axis + position.y * sqrt(minor) * vec2(-axis.y, axis.x);
+    vec2 pixel = focal * tangent + principal + offset;
+    gl_Position = vec4(2.0 * pixel.x / picture_size.x - 1.0, 1.0 - 2.0 * pixel.y / picture_size.y, 0.0, 1.0);
+}
