@@ -2,12 +2,13 @@
 
 usage: python -m tools.make_demo_motion [OUT.npz]
 
-Speech is a schedule of mouth shapes (visemes) that flow into one another; brows and nods stress some of them; the eyes jump between
-a few points as eyes do; the head sways slowly. No person's data is in it.
+Speech is a schedule of mouth shapes (visemes) that flow into one another; brows and nods stress some of them; the eyes jump
+between a few points as eyes do; the head sways slowly. No person's data is in it.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -45,7 +46,7 @@ SPEECH = ("0.55 rest 0.65 eh 0.76 ll 0.90 oh 1.08 ss 1.18 eh 1.34 rest "
 BLINKS = (0.32, 2.62, 2.95, 4.62, 6.02)  # seconds at which the lids meet
 LOOKS = ((0.0, 0.0, 0.0), (1.40, 0.02, 0.13), (1.95, 0.0, 0.0), (3.08, -0.06, -0.14), (3.52, 0.0, 0.0),  # time, pitch, yaw
          (4.98, 0.03, 0.05), (5.40, 0.0, 0.0))
-BROW_FLASHES = ((0.70, 0.75), (2.55, 0.45), (4.35, 0.55))  # seconds, strength
+BROW_FLASHES = ((0.75, 1.0), (2.55, 0.6), (4.38, 0.8))  # seconds, strength
 NODS = ((0.90, 0.07), (2.30, 0.045), (2.62, 0.05), (4.05, 0.05), (4.40, 0.06), (5.15, 0.07))  # seconds, radians
 LAST_SMILE = (4.9, 5.7)  # seconds over which it rises
 
@@ -89,14 +90,14 @@ def _speech(head: HeadModel, times: NDArray) -> tuple[NDArray, NDArray]:
 def _add_smile(head: HeadModel, expressions: NDArray, times: NDArray) -> None:
     """Friendly throughout, a broad smile at the end."""
     friendly = head.expression(mouthSmile=0.16, cheekSquint=0.08)
-    broad = head.expression(mouthSmile=0.7, cheekSquint=0.55, eyeSquint=0.3, mouthDimple=0.3, mouthUpperUp=0.3,
-                            mouthLowerDown=0.15)
+    broad = head.expression(mouthSmile=0.95, cheekSquint=0.6, eyeSquint=0.3, mouthDimple=0.3, mouthUpperUp=0.55,
+                            mouthLowerDown=0.25)
     amount = _smoothstep((times - LAST_SMILE[0]) / (LAST_SMILE[1] - LAST_SMILE[0]))[:, None]
     expressions += (1 - amount) * friendly + amount * broad
 
 
 def _add_brows(head: HeadModel, expressions: NDArray, times: NDArray) -> None:
-    raised = head.expression(browInnerUp=0.8, browOuterUp=0.7, eyeWide=0.2)
+    raised = head.expression(browInnerUp=0.9, browOuterUp=0.9, eyeWide=0.3)
     for moment, strength in BROW_FLASHES:
         expressions += strength * np.exp(-0.5 * ((times - moment) / 0.13) ** 2)[:, None] * raised
 
@@ -115,7 +116,7 @@ def _add_lids(head: HeadModel, expressions: NDArray, times: NDArray, gaze: NDArr
 def _gaze(times: NDArray) -> NDArray:
     """Pitch and yaw [T, 2] in radians: still, with jumps of 40 ms."""
     gaze = np.zeros((len(times), 2))
-    for (_, *before), (moment, *after) in zip(LOOKS, LOOKS[1:], strict=False):
+    for (_, *before), (moment, *after) in itertools.pairwise(LOOKS):
         gaze += _smoothstep((times - moment) / 0.04)[:, None] * (np.array(after) - np.array(before))
     return gaze
 

@@ -89,7 +89,9 @@ def run(options: Options) -> int:
         raise InputError("there is no driver to blur on a contact sheet", "choose another --background")
     people = portraits_of(seeds, options.expression)
     count = sum(len(portraits) for portraits in people)
-    columns = options.columns or (STRIP_COLUMNS if options.expression == "strip" else _columns(count))
+    columns = options.columns
+    if columns is None:
+        columns = STRIP_COLUMNS if options.expression == "strip" else round((count * 1.4) ** 0.5)
     layout = grid_layout(count, check_columns(columns), check_size(options.size, columns, count))
     with ProgressBars() as progress:
         pictures = _photograph(source, people, options.size, progress)
@@ -149,10 +151,6 @@ def _photograph(source: IdentitySource, people: list[list[Portrait]], size: int,
             pictures.extend(future.result())
             progress("drawing", done, len(people))
     return pictures
-
-
-def _columns(count: int) -> int:
-    return max(1, round((count * 1.4) ** 0.5))
 
 
 def _write_labels(sheet: Picture, cells, labels: Sequence[str]) -> None:

@@ -8,16 +8,13 @@ from typing import Any
 
 from core.assets import write_atomically
 from core.errors import OutputError
+from core.media.formats import require_writable
 
 
 def check_json_output(path: Path | None) -> None:
     """Raise OutputError when a result could not be written to `path` later."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist", "make the folder first")
+    if path is not None:
+        require_writable(path)
 
 
 def write_json(path: Path | None, content: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +80,17 @@ def check_video_output(path: str | Path, alpha: bool = False) -> None:
     """Raise OutputError unless a video can be written at `path`: ending, transparency, folder."""
     path = Path(path)
     video_codec(path, alpha)
+    require_writable(path)
+
+
+def require_writable(path: Path) -> None:
+    """Raise OutputError unless a file can be made at `path`, found out by making one without a name beside it."""
     if path.is_dir():
         raise OutputError(f"{path} is a folder")
     if not path.parent.is_dir():
         raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist", "make the folder first")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}", "choose another folder") from error

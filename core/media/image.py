@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from core.errors import InputError, OutputError
 from core.media.ffmpeg import MAX_PIXELS, require_file
+from core.media.formats import require_writable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _BEHIND_TRANSPARENCY = (128, 128, 128, 255)
@@ -64,8 +65,7 @@ def check_image_output(path: Path) -> None:
     """Raise OutputError unless a picture can be written at `path`."""
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(f"{path} has no picture's ending", f"use one of {' '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist")
+    require_writable(path)
 
 
 def _is_jpeg(path: Path) -> bool:

@@ -181,8 +181,9 @@ def open_video(path: str | Path) -> VideoReader:
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
-        has = "only sound" if container.streams.audio else "no video"
-        raise InputError(f"{path} has {has} in it", "choose a file with a video of a face")
+        if container.streams.audio:
+            raise InputError(f"{path} has only sound in it", "choose a file with a video of a face")
+        raise InputError(f"{path} cannot be read as a video: it is cut off or holds none")
     stream = streams[0]
     if stream.codec_context is None:
         raise InputError(f"{path} cannot be read as a video: it is cut off or of an unknown encoding",
