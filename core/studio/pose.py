@@ -16,7 +16,7 @@ from core.studio.identity import StudioIdentity
 from core.types import FloatArray, Gaussians
 
 # A patch that is nearly round has no meaningful long axis: below this anisotropy its axes are left where they are.
-ROUNDNESS = 0.08
+ROUNDNESS = 0.015
 
 
 def pose_identity(identity: StudioIdentity, vertices: FloatArray, expression: FloatArray | None = None) -> Gaussians:
