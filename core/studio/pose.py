@@ -139,6 +139,9 @@ def _patch_under_map(axes, scale, frames, plane_map, rotation, turned, new_scale
     cyy = mapped[0, 1] * mapped[0, 1] + mapped[1, 1] * mapped[1, 1]
     x = axes[0, 0] * rest[1, 0] + axes[1, 0] * rest[1, 1] + axes[2, 0] * rest[1, 2]
     y = axes[0, 0] * rest[2, 0] + axes[1, 0] * rest[2, 1] + axes[2, 0] * rest[2, 2]
+    second_x = axes[0, 1] * rest[1, 0] + axes[1, 1] * rest[1, 1] + axes[2, 1] * rest[1, 2]
+    second_y = axes[0, 1] * rest[2, 0] + axes[1, 1] * rest[2, 1] + axes[2, 1] * rest[2, 2]
+    turn = 1.0 if x * second_y - y * second_x >= 0 else -1.0  # patches may be wound against their triangle
     norm = math.sqrt(x * x + y * y) + 1e-12
     x, y = x / norm, y / norm
     px, py = cosine * x - sine * y, sine * x + cosine * y
@@ -156,8 +159,8 @@ def _patch_under_map(axes, scale, frames, plane_map, rotation, turned, new_scale
         for j in range(3):
             first += rotation[i, j] * axes[j, 0]
             second += rotation[i, j] * axes[j, 1]
-        turned[i, 0] = c * first + s * second
-        turned[i, 1] = -s * first + c * second
+        turned[i, 0] = c * first + turn * s * second
+        turned[i, 1] = -turn * s * first + c * second
         turned[i, 2] = rotation[i, 0] * axes[0, 2] + rotation[i, 1] * axes[1, 2] + rotation[i, 2] * axes[2, 2]
 
 

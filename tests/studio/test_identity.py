@@ -117,7 +117,7 @@ def test_skin_follows_the_affine_map_of_its_triangle(head, person):
     expected = affine @ covariances(person.gaussians.subset(rows)) @ affine.transpose(0, 2, 1)
     error = np.abs(covariances(posed.subset(rows)) - expected).max((1, 2)) / np.abs(expected).max((1, 2))
     # the axes of nearly round patches are damped on purpose, which costs a few per cent of their covariance
-    assert np.median(error) < 0.01
+    assert np.median(error) < 1e-3
     assert np.quantile(error, 0.95) < 0.05
 
 
