@@ -99,6 +99,16 @@ def unwrap_skin(vertices: FloatArray, faces: NDArray, importance: FloatArray, he
     return UvMap(flat, cut.faces, cut.vertex, energy, flipped)
 
 
+def pack_strip(charts: list[NDArray], height: float, margin: float = 0.03) -> list[NDArray[np.float64]]:
+    """Charts [N, 2] in any unit, side by side in boxes of equal width in the rectangle 1 x `height`."""
+    width = 1 / max(len(charts), 1)
+    packed = []
+    for i, chart in enumerate(charts):
+        unit = (chart - chart.min(0)) / (np.ptp(chart, axis=0) + 1e-9)
+        packed.append((margin + (1 - 2 * margin) * unit) * [width, height] + [i * width, 0])
+    return packed
+
+
 # ---------------------------------------------------------------------- cutting
 
 
@@ -113,7 +123,8 @@ def _seam(vertices: FloatArray, faces: NDArray) -> list[int]:
     used = np.unique(faces)
     near_plane = used[np.abs(vertices[used, 0]) < 0.004]
     crown = int(near_plane[np.argmax(vertices[near_plane, 1])])
-    goals = set(boundary_loops(faces)[0].tolist())
+    lowest = min(boundary_loops(faces), key=lambda loop: vertices[loop, 1].mean())
+    goals = set(lowest.tolist())
     table: dict[int, list[tuple[int, float]]] = {}
     for a, b in edges(faces)[0].tolist():
         length = float(np.linalg.norm(vertices[a] - vertices[b]))
