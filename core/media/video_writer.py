@@ -158,8 +158,9 @@ class VideoWriter:
         self._close_container()
 
     def _encode(self, image: NDArray[np.uint8], pts: int) -> None:
-        channels = 4 if self.alpha else 3
-        image = np.pad(image[..., :channels], ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
+        image = image[..., :4 if self.alpha else 3]
+        if self.height % 2 or self.width % 2:
+            image = np.pad(image, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba" if self.alpha else "rgb24")
         picture = rgb.reformat(format=self._stream.pix_fmt, dst_colorspace="ITU601", dst_color_range=_LIMITED_RANGE, threads=1)
         picture.pts, picture.time_base = pts, self.time_base

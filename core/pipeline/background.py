@@ -152,10 +152,18 @@ def lay_over(head, background, out):
     height, width = head.shape[:2]
     for y in range(height):
         for x in range(width):
-            clear = 255 - np.int32(head[y, x, 3])
-            for channel in range(3):
-                behind = (np.int32(background[y, x, channel]) * clear + 127) // 255
-                out[y, x, channel] = min(255, np.int32(head[y, x, channel]) + behind)
+            coverage = head[y, x, 3]
+            if coverage == 0:  # nearly all pixels are empty or covered: no arithmetic for those
+                for channel in range(3):
+                    out[y, x, channel] = background[y, x, channel]
+            elif coverage == 255:
+                for channel in range(3):
+                    out[y, x, channel] = head[y, x, channel]
+            else:
+                clear = 255 - np.int32(coverage)
+                for channel in range(3):
+                    behind = (np.int32(background[y, x, channel]) * clear + 127) // 255
+                    out[y, x, channel] = min(255, np.int32(head[y, x, channel]) + behind)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -8,6 +8,7 @@ frames on several threads, in order, while another thread encodes. Long clips ar
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -115,17 +116,23 @@ def observe(clip: VideoReader, open_landmarker: Callable[[], AbstractContextMana
 
 
 class _Counter:
-    """Frames done, written by the threads without a lock: it only feeds a progress bar."""
+    """What the threads share: frames done (without a lock: it only feeds a progress bar) and whether to stop.
+
+    Landmarkers are opened one at a time, because the native library's start-up is not made for two threads.
+    """
 
     def __init__(self) -> None:
         self.value = 0
         self.stopped = False
+        self.opening = threading.Lock()
 
 
 def _observe_part(clip: VideoReader, open_landmarker: Callable[[], AbstractContextManager[Landmarker]], first: int,
                   end: int | None, counter: _Counter) -> list[Observation]:
     seen = []
-    with open_landmarker() as landmarker:
+    with counter.opening:
+        opened = open_landmarker()
+    with opened as landmarker:
         for frame in clip.frames(max(0, first - OVERLAP)):
             if frame.index == end or counter.stopped:
                 break
