@@ -13,6 +13,7 @@ from core.assets import cache_folder, write_atomically
 from core.errors import AssetError, HeadModelError
 from core.head.library import OPEN_HEAD_PATH, load_open_head
 from core.head.model import HeadModel
+from core.head.npz_file import read_npz_arrays
 from core.types import FloatArray
 
 SKIN_LANDMARKS = 468
@@ -52,13 +53,13 @@ def read_embedding(path: Path) -> LandmarkEmbedding:
     Raises:
         HeadModelError: missing, damaged or of another version.
     """
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            if int(archive["version"]) != FORMAT_VERSION:
-                raise HeadModelError(f"{path}: landmark embedding of an unknown version")
-            embedding = LandmarkEmbedding(archive["triangles"], archive["barycentric"], archive["spread"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise HeadModelError(f"{path}: not a readable landmark embedding") from error
+    arrays = read_npz_arrays(path)
+    missing = [key for key in ("version", "triangles", "barycentric", "spread") if key not in arrays]
+    if missing:
+        raise HeadModelError(f"{path}: not a landmark embedding, it has no '{missing[0]}'")
+    if int(arrays["version"]) != FORMAT_VERSION:
+        raise HeadModelError(f"{path}: landmark embedding of an unknown version")
+    embedding = LandmarkEmbedding(arrays["triangles"], arrays["barycentric"], arrays["spread"])
     if embedding.triangles.shape != (SKIN_LANDMARKS, 3) or embedding.barycentric.shape != (SKIN_LANDMARKS, 3):
         raise HeadModelError(f"{path}: not an embedding of {SKIN_LANDMARKS} landmarks")
     return embedding
