@@ -42,6 +42,7 @@ from core.render.cpu.simd import (
     element,
     exp2_scaled,
     fma,
+    fnma,
     lane_numbers,
     load,
     load_bytes,
@@ -227,7 +228,7 @@ def _touched_blocks(splats, splat, center_x, center_y):
     # The first block is the first whose last pixel is not left of the left end, the end is one past the right end's block.
     one = broadcast(np.float32(1))
     right = fma(half_chord, _chord(height_right), fma(skew, height_right, x + one))
-    left = fma(skew, height_left, x + broadcast(np.float32(1 / BLOCK))) - half_chord * _chord(height_left)
+    left = fnma(half_chord, _chord(height_left), fma(skew, height_left, x + broadcast(np.float32(1 / BLOCK))))
     zero, end = broadcast(np.float32(0)), broadcast(np.float32(TILE_COLUMNS))
     first_column = to_int(minimum(maximum(left, zero), end))
     end_column = maximum(to_int(minimum(maximum(right, zero), end)), first_column)
@@ -238,8 +239,7 @@ def _touched_blocks(splats, splat, center_x, center_y):
 @njit(nogil=True)
 def _chord(height):
     """An upper bound of sqrt(1 − height²) from two tangents of the square root, cheaper than the root itself."""
-    one = broadcast(np.float32(1))
-    square = one - height * height
+    square = fnma(height, height, broadcast(np.float32(1)))
     near_middle = fma(square, broadcast(np.float32(0.5 / 0.9)), broadcast(np.float32(0.5 * 0.9)))
     near_end = fma(square, broadcast(np.float32(0.5 / 0.35)), broadcast(np.float32(0.5 * 0.35)))
     return minimum(near_middle, near_end)
@@ -261,7 +261,7 @@ def _blend_blocks(listed, alpha_min, workspace):
         u = fma(broadcast_at(batch, splat + U_X), load(workspace.pixel_x, column * LANES),
                 fma(broadcast_at(batch, splat + U_Y), y, broadcast_at(batch, splat + U_0)))
         v = fma(broadcast_at(batch, splat + V_Y), y, broadcast_at(batch, splat + V_0))
-        log2_alpha = fma(zero - u, u, fma(zero - v, v, broadcast_at(batch, splat + LOG2_OPACITY)))
+        log2_alpha = fnma(u, u, fnma(v, v, broadcast_at(batch, splat + LOG2_OPACITY)))
         transmittance = load(state, block)
         alpha = minimum(exp2_scaled(log2_alpha), alpha_max)
         weight = select(log2_alpha >= log2_alpha_min, alpha * transmittance, zero)

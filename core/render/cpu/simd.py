@@ -322,6 +322,18 @@ def fma(typing_context, a, b, c):
 
 
 @intrinsic
+def fnma(typing_context, a, b, c):
+    """c − a·b in one rounding."""
+    if not a == b == c == float_lanes:
+        return None
+
+    def generate(context, builder, sig, args):
+        return _fma(builder, builder.fneg(args[0]), args[1], args[2])
+
+    return float_lanes(a, b, c), generate
+
+
+@intrinsic
 def select(typing_context, condition, a, b):
     """a where the mask is set, else b."""
     if condition != mask_lanes or a != b:
