@@ -69,7 +69,7 @@ def load_landmark_embedding(head: HeadModel) -> LandmarkEmbedding:
     """The embedding of `head`: the open head's comes with the program, another's lies in the user's cache once it was computed.
 
     Raises:
-        HeadModelError: there is none yet; `core.tracking.correspondence` computes it.
+        HeadModelError: there is none yet; `core.tracking.correspondence.landmark_embedding` computes it.
         AssetError: the resource is damaged.
     """
     if head.sha256 == load_open_head().sha256:

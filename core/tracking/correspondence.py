@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from core.errors import HeadModelError
 from core.geometry import orbit_camera
-from core.head.embedding import SKIN_LANDMARKS, LandmarkEmbedding
+from core.head.embedding import SKIN_LANDMARKS, LandmarkEmbedding, cached_embedding_path, load_landmark_embedding
 from core.head.mesh import closest_points, project, rasterize_mesh
 from core.head.model import HeadModel
 from core.head.picture import paint_for_landmarker, render_mesh
@@ -74,6 +74,20 @@ def view_cameras(head: HeadModel) -> list[Camera]:
     target = eyes + np.array([0, -0.02, -0.02])
     return [orbit_camera(np.radians(yaw), np.radians(pitch), PICTURE_SIZE, PICTURE_SIZE, distance=1.0, target=target,
                          fov_degrees=17) for yaw, pitch in VIEWS_DEGREES]
+
+
+def landmark_embedding(head: HeadModel, landmarker: Landmarker) -> LandmarkEmbedding:
+    """The embedding of `head`: shipped or cached, else computed with the landmarker (seconds) and cached.
+
+    Raises:
+        HeadModelError: the landmarker does not see the head as a face.
+    """
+    try:
+        return load_landmark_embedding(head)
+    except HeadModelError:
+        embedding = embed_landmarks(head, landmarker)
+        embedding.save(cached_embedding_path(head))
+        return embedding
 
 
 def embed_landmarks(head: HeadModel, landmarker: Landmarker, views: Iterable[View] | None = None) -> LandmarkEmbedding:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from core.errors import HeadModelError
 from core.head.embedding import load_landmark_embedding
 from core.head.library import load_open_head
 from core.head.mesh import project
-from core.tracking.correspondence import LOWER_LIP, embed_landmarks, mesh_views
+from core.tracking.correspondence import LOWER_LIP, embed_landmarks, landmark_embedding, mesh_views
 from core.types import Frame, Landmarks
 
 
@@ -61,6 +63,15 @@ def test_lower_lip_points_attach_to_what_the_jaw_moves(head, views) -> None:
 def test_a_head_that_no_landmarker_sees_is_refused(head, views) -> None:
     with pytest.raises(HeadModelError, match="0 of its pictures"):
         embed_landmarks(head, _Blind(), views[:3])
+
+
+def test_an_unknown_head_is_embedded_once(head, views) -> None:
+    stranger = replace(head, name="stranger", sha256="5" * 64)
+    truth = load_landmark_embedding(head).points(head.v_template)
+    first = landmark_embedding(stranger, _KnownLandmarks(views, truth, noise=0.0))
+    again = landmark_embedding(stranger, _Blind())  # from the cache: nothing needs to be seen
+    np.testing.assert_array_equal(first.barycentric, again.barycentric)
+    assert landmark_embedding(head, _Blind()).triangles.shape == (468, 3)
 
 
 def test_the_shipped_embedding_is_what_the_landmarker_says(head, views) -> None:
