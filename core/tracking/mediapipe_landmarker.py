@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -282,20 +283,24 @@ def _base_options(path: str):
     return mp.tasks.BaseOptions(model_asset_path=path)
 
 
+_stderr_lock = threading.RLock()  # two threads that redirect and restore crosswise would lose stderr for good
+
+
 @contextlib.contextmanager
 def _quiet_native_log() -> Iterator[None]:
     """Send the process's stderr to nowhere: the native library prints start-up notes that no setting turns off."""
-    try:
-        sys.stderr.flush()
-        saved = os.dup(2)
-    except (OSError, AttributeError, ValueError):  # no usable stderr (windowed application)
-        yield
-        return
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
+    with _stderr_lock:
+        try:
+            sys.stderr.flush()
+            saved = os.dup(2)
+        except (OSError, AttributeError, ValueError):  # no usable stderr (windowed application)
+            yield
+            return
+        sink = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(sink, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(sink)
