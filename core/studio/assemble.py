@@ -17,13 +17,15 @@ from core.studio.identity import StudioIdentity, Wrinkles
 from core.studio.illumination import head_normals, light_head
 from core.studio.mouth import mouth
 from core.studio.numerics import display_from_linear
-from core.studio.prune import LEAST_WEIGHT, largest_weights
+from core.studio.prune import visibility_scores
 from core.studio.regions import hair_regions
 from core.studio.skin import lid_patches, shade_skin, skin_patches
 from core.studio.splats import Splats, concatenate
 from core.studio.traits import Traits, sample_traits
 from core.studio.visibility import HairVolume
 from core.types import Gaussians
+
+MAXIMUM_GAUSSIANS = 98_000
 
 
 def build_identity(seed_or_traits: int | Traits, head: HeadModel) -> StudioIdentity:
@@ -62,11 +64,19 @@ def build_identity(seed_or_traits: int | Traits, head: HeadModel) -> StudioIdent
         *accessories(anatomy, traits, lit),
     ])
     folds = creases(anatomy, traits, surface)
-    seen = largest_weights(concatenate([outside, features]))[: len(outside)] >= LEAST_WEIGHT
-    splats = concatenate([outside.subset(seen | _kept_regardless(anatomy, outside, seen)), features, folds.splats])
+    room = MAXIMUM_GAUSSIANS - len(features) - len(folds.splats)
+    score = visibility_scores(concatenate([outside, features]))[: len(outside)]
+    splats = concatenate([outside.subset(_worth_keeping(anatomy, outside, score, room)), features, folds.splats])
     first = len(splats) - len(folds.splats)
     wrinkles = Wrinkles(np.arange(first, len(splats), dtype=np.int32), folds.weights.astype(np.float32))
     return _pack(traits, anatomy, rest_vertices, splats, wrinkles)
+
+
+def _worth_keeping(anatomy: Anatomy, splats: Splats, score: np.ndarray, most: int) -> np.ndarray:
+    """The rows [N] that are seen or may be uncovered; the least visible ones go first when there are more than `most`."""
+    keep = (score >= 1) | _kept_regardless(anatomy, splats, score >= 1)
+    rank = np.argsort(-np.where(keep, np.maximum(score, 1e-9), 0.0), kind="stable")
+    return np.sort(rank[: min(most, int(keep.sum()))])
 
 
 def _kept_regardless(anatomy: Anatomy, splats: Splats, seen: np.ndarray) -> np.ndarray:

@@ -38,14 +38,17 @@ DIALS = {
     "eye opening": Dial(0.85, 0.55, 0.40, 0.1, 1.6),
     "eye width": Dial(0.90, 0.55, 0.55, -0.3, 2.0),
     "eye spacing": Dial(0.0, 0.0, 0.8, -1.4, 1.4),
-    "mouth corner lift": Dial(0.55, 0.40, 0.45, -0.2, 1.5),
+    "mouth corner lift": Dial(0.70, 0.55, 0.45, -0.1, 1.6),
     "mouth width": Dial(0.15, 0.20, 0.8, -0.9, 1.6),
     "lip height": Dial(0.35, 0.0, 0.8, -1.2, 1.5),
     "jaw width": Dial(-1.25, -0.35, 0.75, -2.2, 1.0),
     "cheek width": Dial(-0.35, -0.25, 0.7, -1.6, 1.1),
     "nose width": Dial(-1.05, -0.45, 0.9, -2.2, 1.3),
+    "nose tip width": Dial(-0.70, -0.30, 1.0, -2.0, 1.4),
+    "nose bridge": Dial(0.1, 0.3, 0.9, -1.4, 1.7),
     "nose length": Dial(0.0, 0.0, 1.0, -1.7, 1.7),
     "nose projection": Dial(0.0, 0.35, 0.9, -1.5, 1.8),
+    "chin width": Dial(-0.50, 0.10, 0.8, -1.8, 1.5),
     "chin height": Dial(-0.15, 0.15, 0.9, -1.5, 1.5),
 }
 
@@ -129,9 +132,13 @@ def _measure_rows(anatomy: Anatomy) -> dict[str, tuple[Array, int]]:
         "jaw width": (mean_width(skin & (y > -0.086) & (y < -0.064) & (z > -0.08) & (z < -0.03) & (width > 0.04)), 0),
         "cheek width": (mean_width(skin & (y > -0.038) & (y < -0.012) & (z > -0.05) & (z < -0.015) & (width > 0.05)), 0),
         "nose width": (mean_width(skin & (y > -0.052) & (y < -0.038) & (z > 0.012) & (width > 0.012) & (width < 0.022)), 0),
+        "nose tip width": (mean_width(skin & (y > -0.046) & (y < -0.033) & (z > 0.025) & (width > 0.004) & (width < 0.012)), 0),
+        "nose bridge": (mean(skin & (y > -0.016) & (y < 0.002) & (width < 0.004))
+                        - mean(skin & (y > -0.016) & (y < 0.004) & (width > 0.040) & (width < 0.052)), 2),
         "nose length": (-mean(skin & (y > -0.054) & (y < -0.044) & (z > 0.02) & (width < 0.006)), 1),
         "nose projection": (mean(skin & (y > -0.044) & (y < -0.030) & (width < 0.005))
                             - mean(skin & (y > -0.052) & (y < -0.030) & (width > 0.03) & (width < 0.04)), 2),
+        "chin width": (mean_width(skin & (y > -0.112) & (y < -0.094) & (z > -0.03) & (width > 0.014) & (width < 0.032)), 0),
         "chin height": (-mean(skin & (y > -0.118) & (y < -0.100) & (z > -0.01) & (width < 0.012)) + middle, 1),
     }
 

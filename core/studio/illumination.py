@@ -54,7 +54,8 @@ def light_head(anatomy: Anatomy, traits: Traits, vertices: Array, hair: HairVolu
     radiance = light.radiance(directions)
     normals = head_normals(anatomy, vertices)
     cosine = np.clip(directions @ normals.T, 0, 1)
-    through_hair = hair.transmittance(vertices + 0.004 * normals, directions, 0.55, steps=8, step=0.012, start=0.004)
+    through_hair = hair.transmittance(vertices + 0.004 * normals, directions, 0.55, steps=8, step=0.012, start=0.004,
+                                      needed=cosine > 0)
     visibility = mesh_visibility(vertices, solid, directions) * (HAIR_SHADOW_FLOOR + (1 - HAIR_SHADOW_FLOOR) * through_hair)
     arriving = cosine * visibility
     irradiance = arriving.T @ radiance * (4 / len(directions))

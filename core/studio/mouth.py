@@ -79,17 +79,19 @@ def _poking_out(anatomy: Anatomy, traits: Traits, inside: Splats) -> Array:
     rest_centers = head.neutral(traits.shape).vertices[head.faces[inside.triangle]].mean(1)
     lateral = np.abs(inside.xyz[:, 0]) > FRONT_TEETH  # the front teeth stand in the open mouth
     poking = np.zeros(len(inside), bool)
+    height_of = head.v_template[:, 1]
     for preset in ("jaw open", "grin", "smile", "neutral"):
         face = head_preset(head, preset)
         vertices = head.vertices(traits.shape, face.expression, face.pose)
         normals = vertex_normals(vertices, head.faces_of("skin"))
         moved = inside.xyz + vertices[head.faces[inside.triangle]].mean(1) - rest_centers
-        distance, index = cKDTree(vertices[skin]).query(moved)
-        nearest = skin[index]
-        height = ((moved - vertices[nearest]) * normals[nearest]).sum(1)
-        # between the lips things may show: only bare skin counts, and only when it is near
-        doubtful = lateral | (head.v_template[nearest, 1] < CHIN_TOP)
-        poking |= doubtful & (height > -POKE_MARGIN) & (lips[nearest] < 0.2) & (distance < POKE_REACH)
+        distance, index = cKDTree(vertices[skin]).query(moved, distance_upper_bound=POKE_REACH)
+        near = np.flatnonzero(np.isfinite(distance))
+        nearest = skin[index[near]]
+        height = ((moved[near] - vertices[nearest]) * normals[nearest]).sum(1)
+        # between the lips things may show: only bare skin counts
+        doubtful = (lateral[near] | (height_of[nearest] < CHIN_TOP)) & (lips[nearest] < 0.2)
+        poking[near[doubtful & (height > -POKE_MARGIN)]] = True
     return poking
 
 

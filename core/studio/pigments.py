@@ -70,14 +70,14 @@ def _hemoglobin(anatomy: Anatomy, traits: Traits, noise: SkinNoise) -> Array:
     blood = skin.hemoglobin + flush * cheeks(rest) + 0.10 * skin.blush * nose(rest) + 0.12 * anatomy.regions.ears
     blood += 0.05 * gaussian_spot(rest, (0.0, -0.094, 0.02), 0.013) + 0.035 * anatomy.regions.lids
     blood += 0.05 * paired_spot(rest, (0.014, -0.046, 0.028), 0.006) - 0.02 * forehead(rest)
-    blood += 0.026 * fractal_noise(rest, 0.020, seed) + (0.030 * noise.fine + 0.022 * noise.grain) * skin.roughness
+    blood += 0.026 * fractal_noise(rest, 0.020, seed) + (0.018 * noise.fine + 0.015 * noise.grain) * skin.roughness
     vessels = np.maximum(fractal_noise(rest, 0.005, seed + 9, 2), 0) * (cheeks(rest) + nose(rest))
     return blood + 0.05 * smoothstep(45, 75, traits.age) * vessels
 
 
 def _melanin(anatomy: Anatomy, traits: Traits, noise: SkinNoise) -> Array:
     rest, base, seed = anatomy.texels.rest, traits.skin.melanin, traits.noise_seed("melanin")
-    melanin = base * (1 + 0.05 * fractal_noise(rest, 0.035, seed) + 0.045 * noise.fine + 0.025 * noise.grain)
+    melanin = base * (1 + 0.05 * fractal_noise(rest, 0.035, seed) + 0.030 * noise.fine + 0.018 * noise.grain)
     under_eye = paired_spot(rest, (0.029, -0.0155, 0.006), (0.012, 0.005, 0.02))
     melanin += 0.045 * under_eye * (1 + 0.6 * base) * (1 + 0.5 * smoothstep(35, 70, traits.age))
     melanin += 0.012 * noise.grain * (0.3 + base * 0.5)

@@ -1,7 +1,8 @@
-"""Leaving out what nobody ever sees: Gaussians that contribute to no view within ±75° of yaw and ±25° of pitch.
+"""Leaving out what nobody sees: Gaussians that contribute to no view within ±75° of yaw and ±25° of pitch.
 
 A small picture is composited front to back for each of a handful of views, and the largest weight opacity x transmittance that
 every Gaussian reaches in any pixel is kept. What an expression uncovers (lids, lips, eyes, mouth) is exempt from the test.
+The back of the head, which those views never show, is thinned out to what closes it.
 """
 
 from __future__ import annotations
@@ -17,31 +18,37 @@ from core.studio.splats import Splats
 from core.types import Camera
 
 # yaw and pitch in degrees; the corners of the range, its middle, and the diagonals between
-VIEWS = ((0, 0), (0, 25), (0, -25), (75, 25), (-75, 25), (75, -20), (-75, -20), (75, 2), (-75, 2), (40, 4), (-40, 4))
-PICTURE_SIZE = 200
+VIEWS = ((0, 0), (0, 25), (0, -25), (75, 22), (-75, 22), (75, -12), (-75, -12), (40, 4), (-40, 4))
+PICTURE_SIZE = 168
 LEAST_WEIGHT = 0.006  # of one pixel of the small picture
+BACK_VIEWS = ((180, 5), (125, 5), (-125, 5))
+BACK_PICTURE_SIZE = 104
+BACK_LEAST_WEIGHT = 0.06
 DILATION = 0.3  # pixels², the renderers' anti-aliasing filter
-LEAST_ALPHA = 1 / 255
 DONE_TRANSMITTANCE = 0.003
-REACH = 2.6  # standard deviations that are drawn
+REACH = 2.3  # standard deviations that are drawn
 
 
-def largest_weights(splats: Splats) -> Array:
+def visibility_scores(splats: Splats) -> Array:
+    """How visible every Gaussian is [N]; those below 1 are not worth keeping."""
+    cloud = tuple(np.ascontiguousarray(a, np.float64) for a in (splats.xyz, splats.scale, splats.quat, splats.opacity))
+    from_front = _largest_weights(cloud, VIEWS, PICTURE_SIZE) / LEAST_WEIGHT
+    return np.maximum(from_front, _largest_weights(cloud, BACK_VIEWS, BACK_PICTURE_SIZE) / BACK_LEAST_WEIGHT)
+
+
+def _largest_weights(cloud: tuple[Array, ...], views: tuple[tuple[int, int], ...], size: int) -> Array:
     """For every Gaussian the largest share it has of any pixel in any view [N]."""
-    largest = np.zeros(len(splats))
-    xyz, scale, quat = (np.ascontiguousarray(a, np.float64) for a in (splats.xyz, splats.scale, splats.quat))
-    opacity = np.ascontiguousarray(splats.opacity, np.float64)
-    for yaw, pitch in VIEWS:
-        camera = orbit_camera(math.radians(yaw), math.radians(pitch), PICTURE_SIZE, PICTURE_SIZE, fov_degrees=16.0)
-        footprint = _project(xyz, scale, quat, opacity, camera)
-        order = np.argsort(footprint[:, 0], kind="stable")
-        _composite(order, footprint, PICTURE_SIZE, largest)
+    largest = np.zeros(len(cloud[0]))
+    for yaw, pitch in views:
+        camera = orbit_camera(math.radians(yaw), math.radians(pitch), size, size, fov_degrees=16.0)
+        footprint = _project(cloud, camera)
+        _composite(np.argsort(footprint[:, 0], kind="stable"), footprint, size, largest)
     return largest
 
 
-def _project(xyz: Array, scale: Array, quat: Array, opacity: Array, camera: Camera) -> Array:
-    out = np.empty((len(xyz), 9), np.float32)
-    _project_kernel(xyz, scale, quat, opacity, camera.world_to_camera.astype(np.float64), camera.fx, camera.cx, camera.cy, out)
+def _project(cloud: tuple[Array, ...], camera: Camera) -> Array:
+    out = np.empty((len(cloud[0]), 9), np.float32)
+    _project_kernel(*cloud, camera.world_to_camera.astype(np.float64), camera.fx, camera.cx, camera.cy, out)
     return out
 
 
@@ -91,9 +98,10 @@ def _composite(order, footprint, size, largest):
                 if left < DONE_TRANSMITTANCE:
                     continue
                 dx = x + 0.5 - u
-                alpha = opacity * math.exp(-0.5 * (a * dx * dx + 2 * b * dx * dy + c * dy * dy))
-                if alpha < LEAST_ALPHA:
+                power = a * dx * dx + 2 * b * dx * dy + c * dy * dy
+                if power > REACH * REACH:
                     continue
+                alpha = opacity * math.exp(-0.5 * power)
                 best = max(best, alpha * left)
                 transmittance[y, x] = left * (1 - min(alpha, 0.999))
         largest[n] = best

@@ -77,7 +77,7 @@ def _relief(anatomy: Anatomy, traits: Traits, noise: SkinNoise) -> tuple[Array, 
     rest, old = anatomy.texels.rest, smoothstep(32, 72, traits.age)
     width, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
     seed = traits.noise_seed("relief")
-    height = 0.00011 * noise.pore * (1 + 0.8 * (nose(rest) + cheeks(rest))) + 0.00009 * noise.fine + 0.00003 * noise.grain
+    height = 0.00009 * noise.pore * (1 + 0.8 * (nose(rest) + cheeks(rest))) + 0.00006 * noise.fine + 0.00003 * noise.grain
     height *= traits.skin.roughness
     brow_to_hair = smoothstep(0.028, 0.045, y) * (1 - smoothstep(0.062, 0.075, y)) * smoothstep(-0.05, -0.01, z)
     lines = np.sin((y + 0.0035 * fractal_noise(rest, 0.02, seed)) * 2 * np.pi / 0.0095)

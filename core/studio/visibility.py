@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.studio.numerics import Array, normalize
 
-SHADOW_MAP_SIZE = 160
+SHADOW_MAP_SIZE = 136
 SHADOW_MAP_REACH = 0.25  # metres from the centre to the edge of a shadow map
 SHADOW_BIAS, SHADOW_SOFTNESS = 0.006, 0.0015  # metres behind the nearest surface at which light is half lost, and how fast
 
@@ -102,11 +102,15 @@ class HairVolume:
         _deposit((points - VOLUME_ORIGIN) / VOLUME_CELL, np.ascontiguousarray(area) / VOLUME_CELL**3, self.density)
 
     def transmittance(self, points: Array, directions: Array, strength: float, steps: int, step: float = 0.010,
-                      start: float = 0.006) -> Array:
-        """exp(-optical depth) from points [P, 3] toward directions [D, 3] -> [D, P]; a march of `steps` samples."""
-        out = np.empty((len(directions), len(points)))
+                      start: float = 0.006, needed: Array | None = None) -> Array:
+        """exp(-optical depth) from points [P, 3] toward directions [D, 3] -> [D, P]; a march of `steps` samples.
+
+        Where `needed` [D, P] is given and false the result is 1 and costs nothing.
+        """
+        out = np.ones((len(directions), len(points)))
+        needed = np.ones(out.shape, bool) if needed is None else needed
         _march(np.ascontiguousarray(points, np.float64), np.ascontiguousarray(directions, np.float64), self.density,
-               VOLUME_ORIGIN, 1 / VOLUME_CELL, strength, step, steps, start, out)
+               VOLUME_ORIGIN, 1 / VOLUME_CELL, strength, step, steps, start, needed, out)
         return out
 
 
@@ -126,10 +130,12 @@ def _deposit(cells, amount, density):
 
 
 @numba.njit(cache=True, nogil=True)
-def _march(points, directions, density, origin, inverse_cell, strength, step, steps, start, out):
+def _march(points, directions, density, origin, inverse_cell, strength, step, steps, start, needed, out):
     nx, ny, nz = density.shape
     for d in range(len(directions)):
         for p in range(len(points)):
+            if not needed[d, p]:
+                continue
             depth, t = 0.0, start
             for _ in range(steps):
                 x = (points[p, 0] + directions[d, 0] * t - origin[0]) * inverse_cell

@@ -14,7 +14,7 @@ from core.studio import TexelAtlas, build_identity, pose_identity, sample_traits
 from core.studio.traits import HAIR_STYLES
 from core.types import Camera, Gaussians
 
-LIMIT = 120_000
+LIMIT = 100_001
 
 
 def covariances(gaussians: Gaussians) -> np.ndarray:

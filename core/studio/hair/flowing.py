@@ -10,6 +10,8 @@ from core.studio.hair.base import baby_hair, fringe, undercoat
 from core.studio.hair.growth import Field, Scalp, Strands
 from core.studio.numerics import Array, normalize, smoothstep, vector
 
+SHOULDER_LINE_Z = -0.085
+
 
 @dataclass(frozen=True)
 class Hang:
@@ -150,6 +152,11 @@ def _fall(scalp: Scalp, ear: str | None) -> Field:
         radius = np.linalg.norm(outward, axis=1)
         outward = normalize(outward)
         pull -= outward * (0.20 * smoothstep(-0.03, -0.12, x[:, 1]) * smoothstep(0.085, 0.13, radius))[:, None]
+        # below the chin hair divides: in front of the shoulders or behind them, not out over the arms
+        low = smoothstep(-0.09, -0.14, x[:, 1])
+        forward = np.where(x[:, 2] > SHOULDER_LINE_Z, 1.0, -1.0)
+        pull[:, 2] += 0.26 * low * forward
+        pull[:, 0] -= 0.35 * low * np.sign(x[:, 0]) * smoothstep(0.060, 0.085, np.abs(x[:, 0]))
         if is_bob and grown > 0.65:
             pull -= outward * 0.30
             pull[:, 1] -= 0.1
