@@ -19,12 +19,14 @@ from core.errors import InputError
 from core.tracking.blink import LidRange, measure_lid_range
 from core.tracking.gaze import GazeRange, measure_gaze_range
 from core.tracking.landmark_rig import INNER_LIP_PAIRS, LandmarkRig
+from core.tracking.mediapipe_landmarker import SCORE_NAMES
 from core.tracking.mouth import lip_gap
 from core.tracking.score_prior import ScorePrior
 from core.tracking.solver import Fit, HeadSolver, viewer_points
 from core.types import Landmarks
 
-NEUTRAL_PERCENTILE = 10.0
+LEAST_PERCENTILE = 10.0
+QUIET_SHARE = 0.15
 CLOSED_LIPS_PERCENTILE, WIDEST_CLOSED_LIPS = 2.0, 0.02
 SHAPE_COUNT = 40
 SHAPE_ROUNDS, OFFSET_ROUNDS, FITS_PER_ROUND = 3, 3, 3
@@ -79,13 +81,16 @@ class Calibration:
         solver.set_neutral(self.neutral(solver.rig), self.joints(solver.rig)[2])
 
 
-def calibrate(rig: LandmarkRig, clip: Sequence[Landmarks], frames: int = 32, head_sha256: str = "") -> Calibration:
+def calibrate(rig: LandmarkRig, clip: Sequence[Landmarks], frames: int = 32, head_sha256: str = "",
+              resting: Sequence[int] = ()) -> Calibration:
     """Learn a person from the frames of a clip in which a face was found.
 
     Args:
         rig: the head model at the landmarks.
         clip: landmarks in order of time.
         frames: how many of them the shape is fitted to; the ranges use all.
+        head_sha256: hash of the head model, kept with the result.
+        resting: frames in which the face is known to be at rest; found by themselves when there are none.
 
     Raises:
         InputError: fewer than five frames.
@@ -93,7 +98,7 @@ def calibrate(rig: LandmarkRig, clip: Sequence[Landmarks], frames: int = 32, hea
     if len(clip) < MINIMUM_FRAMES:
         raise InputError(f"calibration needs {MINIMUM_FRAMES} frames with a face, there are {len(clip)}")
     scores = np.stack([landmarks.scores for landmarks in clip])
-    neutral_scores = np.percentile(scores, NEUTRAL_PERCENTILE, axis=0)
+    neutral_scores = np.median(scores[list(resting)], axis=0) if len(resting) else resting_scores(scores)
     chosen = _diverse(clip, scores, frames)
     shape, offset = _fit_resting_face(rig, [clip[i] for i in chosen], neutral_scores)
     lids = measure_lid_range(clip)
@@ -101,6 +106,19 @@ def calibrate(rig: LandmarkRig, clip: Sequence[Landmarks], frames: int = 32, hea
     person = Calibration(shape, offset, neutral_scores, lids, GazeRange.average(),
                          float(min(np.percentile(gaps, CLOSED_LIPS_PERCENTILE), WIDEST_CLOSED_LIPS)), head_sha256)
     return _with_gaze(person, rig, clip)
+
+
+def resting_scores(scores: NDArray) -> NDArray:
+    """The scores [52] of the resting face among those of a clip [T, 52].
+
+    They are the medians over the clip's quietest frames, those whose scores lie least above the low percentiles. A low percentile
+    of each score alone would be wrong for a face whose resting lips read as a slight smile: other expressions lower that score.
+    """
+    face = [i for i, name in enumerate(SCORE_NAMES) if not name.startswith(("_", "eyeLook"))]
+    least = np.percentile(scores, LEAST_PERCENTILE, axis=0)
+    activity = np.maximum(scores - least, 0)[:, face].sum(1)
+    quiet = np.argsort(activity)[:max(MINIMUM_FRAMES, round(QUIET_SHARE * len(scores)))]
+    return np.median(scores[quiet], axis=0)
 
 
 def _fit_resting_face(rig: LandmarkRig, clip: Sequence[Landmarks], neutral_scores: NDArray) -> tuple[NDArray, NDArray]:

@@ -15,6 +15,12 @@ from core.types import FloatArray, Landmarks
 
 BLINKING = 0.45  # above this closure the iris is not to be trusted and the gaze is held
 LIMIT = np.radians([30.0, 45.0])  # pitch, yaw
+# The landmarker draws irises toward the middle of the lids' opening. Measured on rendered people of known gaze
+# (tools/tracking_truth.py): of a turn it shows these shares, and straight-ahead eyes seem to look down a little.
+SEEN_SHARE = np.array([0.5, 0.83])
+USUAL_ZERO = np.radians([4.5, 0.0])
+OWN_ZERO_SHARE = np.array([0.5, 0.25])  # how far the clip's median counts: people do not look straight ahead on average
+VERGENCE_SHARE = 0.25  # eyes turn together: of their difference in yaw most is noise, of that in pitch all
 _LEFT_EYE, _RIGHT_EYE = 3, 4
 
 
@@ -30,7 +36,7 @@ class GazeRange:
 
     @staticmethod
     def average() -> GazeRange:
-        return GazeRange(np.zeros((2, 2)))
+        return GazeRange(np.tile(USUAL_ZERO, (2, 1)))
 
 
 def eye_directions(landmarks: Landmarks, fit: Fit, joints: NDArray, radius: float) -> NDArray:
@@ -74,10 +80,22 @@ def eye_pose(angles: NDArray) -> FloatArray:
 
 def measure_gaze_range(clip: Sequence[Landmarks], fits: Sequence[Fit], joints: NDArray, radius: float,
                        lids: LidRange) -> GazeRange:
-    """The median direction of the open eyes counts as straight ahead."""
+    """Straight ahead: the median direction of the open eyes, drawn toward what is usual."""
     angles = np.stack([eye_directions(landmarks, fit, joints, radius) for landmarks, fit in zip(clip, fits, strict=True)])
     opened = np.array([lid_closure(landmarks, lids).max() < BLINKING for landmarks in clip])
-    return GazeRange(np.median(angles[opened] if opened.any() else angles, axis=0))
+    median = np.median(angles[opened] if opened.any() else angles, axis=0)
+    return GazeRange(USUAL_ZERO + OWN_ZERO_SHARE * (median - USUAL_ZERO))
+
+
+def true_directions(seen: NDArray, gaze_range: GazeRange) -> NDArray:
+    """Directions [2, 2] relative to straight ahead, from those the landmarker shows (`eye_directions`).
+
+    Both eyes' noise is shared out: they look up and down together, and converge little.
+    """
+    relative = (seen - gaze_range.zero) / SEEN_SHARE
+    together = relative.mean(0)
+    apart = (relative - together) * (0.0, VERGENCE_SHARE)
+    return np.clip(together + apart, -LIMIT, LIMIT)
 
 
 class GazeTracker:
@@ -98,12 +116,11 @@ class GazeTracker:
             angles: [2, 2] from `eye_directions`.
             closure: [2] of the lids. An eye that is shut follows the other, and both are held when both are.
         """
-        relative = np.clip(angles - gaze_range.zero, -LIMIT, LIMIT)
         shut = closure > BLINKING
-        if not shut.any():
-            self._held = relative
-        elif not shut.all():
-            self._held = np.repeat(relative[~shut], 2, axis=0)
+        if shut.all():
+            return self._held
+        seen = angles if not shut.any() else gaze_range.zero + (angles - gaze_range.zero)[~shut]
+        self._held = true_directions(seen, gaze_range)
         return self._held
 
     def reset(self) -> None:

@@ -20,10 +20,10 @@ KNOWN_STRENGTH = 30.0
 # Factors on the prior weight of a column: above 1 the scores decide, below 1 the landmarks do. The scores settle what
 # landmarks confuse (jaw against funnel and lip lowering); landmarks see brows and lip raising that the scores miss.
 COLUMN_STRENGTH = {
-    "jawOpen": 1.0,
+    "jawOpen": 3.0,
     "mouthSmile": 2.0,
     "mouthPucker": 1.0,
-    "mouthFunnel": 3.0,
+    "mouthFunnel": 1.0,
     "mouthLowerDown": 2.0,
     "browDown": 0.5,
     "browInnerUp": 0.5,

@@ -1,0 +1,89 @@
+"""Calibrations kept by name in the user's data folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from core.assets import APP_NAME
+from core.errors import InputError, OutputError
+from core.tracking.blink import LidRange
+from core.tracking.calibration import Calibration
+from core.tracking.gaze import GazeRange
+
+FORMAT, VERSION = "agora-calibration", 1
+_NAME = re.compile(r"[\w][\w .-]{0,63}")
+_SHAPES = {"offset": (468, 3), "neutral_scores": (52,), "lid_open": (2,), "lid_closed": (2,), "lid_open_score": (2,),
+           "lid_closed_score": (2,), "gaze_zero": (2, 2), "lip_gap": ()}
+
+
+def calibration_path(name: str, folder: Path | None = None) -> Path:
+    """File of the calibration `name`. Raises InputError for a name that is no plain file name."""
+    if not _NAME.fullmatch(name) or name.endswith((".", " ")):
+        raise InputError(f"'{name}' cannot name a calibration", "use letters, digits, spaces, dots and dashes")
+    folder = folder or Path(platformdirs.user_data_dir(APP_NAME)) / "calibrations"
+    return folder / f"{name}.npz"
+
+
+def list_calibrations(folder: Path | None = None) -> list[str]:
+    """Names of the calibrations that are kept, sorted."""
+    return sorted(path.stem for path in calibration_path("x", folder).parent.glob("*.npz"))
+
+
+def save_calibration(name: str, calibration: Calibration, folder: Path | None = None) -> Path:
+    """Keep a calibration under a name; one of the same name is replaced. Raises OutputError when it cannot be written."""
+    path = calibration_path(name, folder)
+    arrays = {
+        "format": np.array(FORMAT), "version": np.array(VERSION), "head_sha256": np.array(calibration.head_sha256),
+        "shape": calibration.shape, "offset": calibration.offset, "neutral_scores": calibration.neutral_scores,
+        "lid_open": calibration.lids.open, "lid_closed": calibration.lids.closed,
+        "lid_open_score": calibration.lids.open_score, "lid_closed_score": calibration.lids.closed_score,
+        "gaze_zero": calibration.gaze.zero, "lip_gap": np.array(calibration.lip_gap),
+    }
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".calibration-", delete=False) as file:
+            temporary = Path(file.name)
+            np.savez_compressed(file, **arrays)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: the calibration cannot be saved ({error.strerror or error})") from error
+    return path
+
+
+def load_calibration(name: str, head_sha256: str, folder: Path | None = None) -> Calibration:
+    """The calibration `name`, which must belong to the head model in use.
+
+    Raises:
+        InputError: there is none, it is damaged, of a newer version, or made for another head model.
+    """
+    path = calibration_path(name, folder)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except FileNotFoundError as error:
+        raise InputError(f"there is no calibration '{name}'", f"{path} does not exist") from error
+    except Exception as error:  # zip, zlib and numpy each report damage with classes of their own
+        raise InputError(f"{path}: not a readable calibration") from error
+    if str(arrays.get("format")) != FORMAT:
+        raise InputError(f"{path}: not a calibration")
+    if int(arrays.get("version", 0)) > VERSION:
+        raise InputError(f"{path}: calibration format {int(arrays['version'])} is newer than this program's {VERSION}")
+    sound = all(key in arrays and arrays[key].shape == shape and arrays[key].dtype.kind == "f" and np.isfinite(arrays[key]).all()
+                for key, shape in _SHAPES.items())
+    shape = arrays.get("shape", np.zeros((0, 0)))
+    if not sound or shape.ndim != 1 or not np.isfinite(shape).all():
+        raise InputError(f"{path}: the calibration is damaged")
+    if str(arrays.get("head_sha256")) != head_sha256:
+        raise InputError(f"{path}: was made for another head model", "calibrate again")
+    lids = LidRange(arrays["lid_open"], arrays["lid_closed"], arrays["lid_open_score"], arrays["lid_closed_score"])
+    return Calibration(shape, arrays["offset"], arrays["neutral_scores"], lids, GazeRange(arrays["gaze_zero"]),
+                       float(arrays["lip_gap"]), head_sha256)
