@@ -77,7 +77,8 @@ def _settings(options: DistillOptions):
 
     smaller = max(1, options.components * 5 // 8)
     return DistillSettings(
-        components=(options.components, smaller, smaller, 16), basis_samples=max(options.samples // 10, 2 * options.components),
+        components=(options.components, smaller, smaller, smaller),
+        basis_samples=max(options.samples // 10, 2 * options.components),
         training_samples=options.samples, regression=RegressionSettings(epochs=options.epochs, seed=options.seed),
         seed=options.seed)
 

@@ -70,8 +70,8 @@ class DistillSettings:
         seed: of everything random.
     """
 
-    components: tuple[int, int, int, int] = (64, 40, 40, 16)
-    refined: tuple[int, int, int, int] = (16, 0, 0, 0)
+    components: tuple[int, int, int, int] = (64, 40, 40, 24)
+    refined: tuple[int, int, int, int] = (16, 8, 8, 0)
     basis_samples: int = 2400
     training_samples: int = 24000
     faces_per_identity: int = 6

@@ -10,7 +10,7 @@ import numpy as np
 from core.avatar.model import Avatar
 from core.avatar.pack import AvatarPack
 from core.avatar.studio_binding import bind_studio_identity, check_head
-from core.geometry import portrait_camera
+from core.geometry import portrait_camera, quat_multiply
 from core.head.model import HeadModel
 from core.studio import StudioIdentity, TexelAtlas, build_identity, pose_identity
 from core.types import FloatArray, Gaussians
@@ -72,7 +72,7 @@ def evaluate_studio_pack(pack: AvatarPack, head: HeadModel, seeds: Sequence[int]
         avatar = Avatar(pack, bind_studio_identity(pack, head, atlas, person))
         for j, (driven, exact) in enumerate(_pairs(avatar, person, head, drives)):
             errors.append(np.linalg.norm(driven.xyz - exact.xyz, axis=1) * _MILLIMETRE)
-            details.append(_details(driven, exact, person, errors[-1]))
+            details.append(_details(driven, exact, person, avatar.identity.gaussians, errors[-1]))
             if j < pictures:
                 psnr.append(_picture_psnr(driven, exact))
         progress((i + 1) / len(seeds))
@@ -96,16 +96,25 @@ def _pairs(avatar: Avatar, person: StudioIdentity, head: HeadModel,
         yield driven, exact
 
 
-def _details(driven: Gaussians, exact: Gaussians, person: StudioIdentity, error_mm: FloatArray) -> tuple[float, ...]:
+def _details(driven: Gaussians, exact: Gaussians, person: StudioIdentity, resting: Gaussians,
+             error_mm: FloatArray) -> tuple[float, ...]:
     """Mean position error of what moves (mm), relative scale error of what stretches, angle of what moves, opacity error."""
     moving = np.linalg.norm(exact.xyz - person.gaussians.xyz, axis=1) * _MILLIMETRE > 0.1
     if not moving.any():
         return float("nan"), float("nan"), float("nan"), float(np.abs(driven.opacity - exact.opacity).mean())
     stretching = moving & ~person.rigid
     scale = np.abs(driven.scale[stretching] / exact.scale[stretching] - 1).mean()
-    cosine = np.abs((driven.quat[moving] * exact.quat[moving]).sum(1)).clip(0, 1)
+    # turns away from rest are compared, because the two clouds may name the same axes differently
+    first = _turn(driven.quat[moving], resting.quat[moving])
+    second = _turn(exact.quat[moving], person.gaussians.quat[moving])
+    cosine = np.abs((first * second).sum(1)).clip(0, 1)
     return (float(error_mm[moving].mean()), float(scale), float((2 * np.arccos(cosine)).mean()),
             float(np.abs(driven.opacity - exact.opacity).mean()))
+
+
+def _turn(quat: FloatArray, rest: FloatArray) -> FloatArray:
+    """The rotation that takes resting orientations to those given, quaternions [N, 4]."""
+    return quat_multiply(quat, rest * np.array([1, -1, -1, -1], np.float32))
 
 
 def _picture_psnr(driven: Gaussians, exact: Gaussians, size: int = 512) -> float:

@@ -16,7 +16,7 @@ from numba import njit
 
 from core.avatar.manifest import PackManifest
 from core.avatar.pack import RowTable
-from core.avatar.studio_binding import surface_fingerprint
+from core.avatar.studio_binding import surface_fingerprint, wrinkle_drives
 from core.head.model import HeadModel, ShapedHead
 from core.studio import TexelAtlas, build_identity, sample_traits
 from core.types import FloatArray
@@ -25,6 +25,7 @@ from trainer.psi_sampling import PsiSampler
 LATENT_SIZE = 60
 TRAINING_SEEDS = (1 << 31, (1 << 31) + (1 << 29))  # nobody who is trained on is ever shown or judged
 _WEIGHT_FLOOR = 0.05
+_TURNED_OVER = 0.02  # 1 + trace of a rotation by 172°; a triangle that turned over further has no meaningful axis
 
 
 class StudioTeacher:
@@ -49,7 +50,10 @@ class StudioTeacher:
             features=("pose_matrices", "pose_by_latent", "jaw_by_expression"),
         )
         on_triangles = _triangle_carrier(head, atlas, self.rows)
-        self.carriers = (_point_carrier(head, atlas, self.rows), on_triangles, on_triangles, None)
+        drives = wrinkle_drives(build_identity(TRAINING_SEEDS[0], head))
+        self._wrinkles = drives.direction.astype(np.float32)
+        self.carriers = (_point_carrier(head, atlas, self.rows), on_triangles, on_triangles,
+                         _wrinkle_carrier(self.rows, drives.triangle))
         self.row_weight = _row_weight(head, self.rows, weight_people)
 
     def sample_identity(self, rng: np.random.Generator) -> ShapedHead:
@@ -65,7 +69,8 @@ class StudioTeacher:
         return self._sampler.sample(rng, count)
 
     def residuals(self, identity: ShapedHead, psi: FloatArray) -> tuple[FloatArray | None, ...]:
-        """Vertex displacements [n, V, 3]; Rodrigues vectors and strains of the triangles [n, F, 3]; no opacity."""
+        """Vertex displacements [n, V, 3]; turns and strains of the triangles [n, F, 3]; opacity of the
+        wrinkled triangles [n, T, 1]."""
         motion = np.empty((len(psi), self._head.vertex_count, 3), np.float32)
         turn = np.empty((len(psi), len(self._head.faces), 3), np.float32)
         strain = np.empty_like(turn)
@@ -73,7 +78,8 @@ class StudioTeacher:
             posed = posed_vertices(self._head, identity, drive)
             motion[i] = posed - identity.vertices
             triangle_maps(self._head.faces, identity.vertices, posed, turn[i], strain[i])
-        return motion, turn, strain, None
+        opacity = psi[:, :self._head.expression_count] @ self._wrinkles.T
+        return motion, turn, strain, opacity[:, :, None]
 
 
 def posed_vertices(head: HeadModel, identity: ShapedHead, psi: FloatArray) -> FloatArray:
@@ -115,7 +121,7 @@ def triangle_maps(faces, rest, posed, turn, strain):
 
     Args:
         faces: [F, 3] int;  rest, posed: [V, 3].
-        turn: [F, 3] output, Rodrigues vector tan(θ/2)·axis of R.
+        turn: [F, 3] output, tan(θ/4)·axis of R.
         strain: [F, 3] output, (U_uu, U_uv, U_vv) in the rest triangle's tangents.
     """
     before, after = np.empty((3, 3)), np.empty((3, 3))
@@ -133,15 +139,16 @@ def triangle_maps(faces, rest, posed, turn, strain):
             turned[0, i] = c * after[0, i] + s * after[1, i]
             turned[1, i] = -s * after[0, i] + c * after[1, i]
             turned[2, i] = after[2, i]
-        # R = turnedᵀ · before; its Rodrigues vector is the axial part over 1 + trace
-        trace, axial0, axial1, axial2 = 1.0, 0.0, 0.0, 0.0
+        # R = turnedᵀ · before; its axial part is 2 sin θ · axis, its trace 1 + 2 cos θ
+        trace, axial0, axial1, axial2 = 0.0, 0.0, 0.0, 0.0
         for k in range(3):
             trace += turned[k, 0] * before[k, 0] + turned[k, 1] * before[k, 1] + turned[k, 2] * before[k, 2]
             axial0 += turned[k, 2] * before[k, 1] - turned[k, 1] * before[k, 2]
             axial1 += turned[k, 0] * before[k, 2] - turned[k, 2] * before[k, 0]
             axial2 += turned[k, 1] * before[k, 0] - turned[k, 0] * before[k, 1]
-        trace = max(trace, 0.2)  # a triangle that turned over has no meaningful rotation
-        turn[t, 0], turn[t, 1], turn[t, 2] = axial0 / trace, axial1 / trace, axial2 / trace
+        half_cosine = 0.5 * math.sqrt(max(trace + 1.0, _TURNED_OVER))
+        factor = 1.0 / (4.0 * half_cosine * (1.0 + half_cosine))
+        turn[t, 0], turn[t, 1], turn[t, 2] = factor * axial0, factor * axial1, factor * axial2
 
 
 def _row_table(head: HeadModel, atlas: TexelAtlas) -> RowTable:
@@ -180,6 +187,15 @@ def _triangle_carrier(head: HeadModel, atlas: TexelAtlas, rows: RowTable) -> spa
     triangle = np.where(rows.texel >= 0, atlas.triangle[rows.texel], rows.triangle)
     count = len(triangle)
     return sparse.csr_array((np.ones(count, np.float32), (np.arange(count), triangle)), (count, len(head.faces)))
+
+
+def _wrinkle_carrier(rows: RowTable, triangle: np.ndarray) -> sparse.csr_array:
+    """[R, T]: rows of the triangles in which wrinkles are rooted."""
+    row_of = np.zeros(rows.triangle.max() + 1, np.int64)
+    on_triangle = np.flatnonzero(rows.triangle >= 0)
+    row_of[rows.triangle[on_triangle]] = on_triangle
+    count = len(triangle)
+    return sparse.csr_array((np.ones(count, np.float32), (row_of[triangle], np.arange(count))), (len(rows.triangle), count))
 
 
 def _row_weight(head: HeadModel, rows: RowTable, people: int) -> FloatArray:

@@ -83,7 +83,10 @@ def measure_drive(avatar: Avatar, psi: FloatArray, repeats: int = 20) -> DriveTi
 def synthetic_identity(pack: AvatarPack, gaussians: int = 90_000, seed: int = 0) -> Identity:
     """A cloud without a face that hangs on a pack's rows like a person: two thirds move, a tenth lies below the neck."""
     rng = np.random.default_rng(seed)
-    normal = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+
+    def normal(*shape: int) -> FloatArray:
+        return rng.standard_normal(shape).astype(np.float32)
+
     row = np.sort(rng.integers(0, pack.manifest.rows, gaussians)).astype(np.int32)
     row[rng.uniform(size=gaussians) < 1 / 3] = -1
     stretching = (row >= 0) & (rng.uniform(size=gaussians) < 0.7)

@@ -12,7 +12,7 @@ STATIC_ROW = -1
 MIN_SCALE = 1e-5  # metres, official run time (AGORA-M)
 OPACITY_LOW = -0.001 + 1e-6
 OPACITY_HIGH = 1.001 - 1e-6
-_ROUNDNESS = 0.08  # of core.studio.pose: patches rounder than this keep their axes
+_ROUNDNESS = 0.015  # as in core.studio.pose: rounder patches have no meaningful long axis and keep their own
 _GROUP = 8
 _FAST = {"contract", "nsz", "arcp", "nnan", "ninf", "reassoc"}
 
@@ -100,7 +100,7 @@ def move_with_rows(base_xyz, base_quat, base_scale, base_opacity, row, offset, t
                 quat[n, i] = base_quat[n, i]
             continue
         b, j = r // BLOCK_ROWS, r % BLOCK_ROWS
-        gx, gy, gz = d_rotation[b, 0, j], d_rotation[b, 1, j], d_rotation[b, 2, j]
+        px, py, pz = d_rotation[b, 0, j], d_rotation[b, 1, j], d_rotation[b, 2, j]
         vx, vy, vz = offset[n, 0], offset[n, 1], offset[n, 2]
         w0, x0, y0, z0 = base_quat[n, 0], base_quat[n, 1], base_quat[n, 2], base_quat[n, 3]
         dx, dy, dz = d_xyz[b, 0, j], d_xyz[b, 1, j], d_xyz[b, 2, j]
@@ -116,18 +116,18 @@ def move_with_rows(base_xyz, base_quat, base_scale, base_opacity, row, offset, t
                                                                     uu, uv, vv)
             # the patch turns in its own plane first: q0 ⊗ (cos, 0, 0, sin)
             w0, x0, y0, z0 = w0 * cosine - z0 * sine, x0 * cosine + y0 * sine, y0 * cosine - x0 * sine, z0 * cosine + w0 * sine
-        squared = one + gx * gx + gy * gy + gz * gz
-        # rotation by a Rodrigues vector g: v + 2/(1+|g|²)·(g×v + g×(g×v))
-        cx, cy, cz = gy * vz - gz * vy, gz * vx - gx * vz, gx * vy - gy * vx
-        k = two / squared
-        xyz[n, 0] = base_xyz[n, 0] + dx + k * (cx + gy * cz - gz * cy)
-        xyz[n, 1] = base_xyz[n, 1] + dy + k * (cy + gz * cx - gx * cz)
-        xyz[n, 2] = base_xyz[n, 2] + dz + k * (cz + gx * cy - gy * cx)
-        inverse = one / math.sqrt(squared)
-        quat[n, 0] = (w0 - gx * x0 - gy * y0 - gz * z0) * inverse
-        quat[n, 1] = (x0 + gx * w0 + gy * z0 - gz * y0) * inverse
-        quat[n, 2] = (y0 - gx * z0 + gy * w0 + gz * x0) * inverse
-        quat[n, 3] = (z0 + gx * y0 - gy * x0 + gz * w0) * inverse
+        # row residual p = tan(θ/4)·axis -> unit quaternion (1 − |p|², 2p) / (1 + |p|²)
+        squared = px * px + py * py + pz * pz
+        inverse = one / (one + squared)
+        gw, gx, gy, gz = (one - squared) * inverse, two * px * inverse, two * py * inverse, two * pz * inverse
+        tx, ty, tz = two * (gy * vz - gz * vy), two * (gz * vx - gx * vz), two * (gx * vy - gy * vx)
+        xyz[n, 0] = base_xyz[n, 0] + dx + gw * tx + gy * tz - gz * ty
+        xyz[n, 1] = base_xyz[n, 1] + dy + gw * ty + gz * tx - gx * tz
+        xyz[n, 2] = base_xyz[n, 2] + dz + gw * tz + gx * ty - gy * tx
+        quat[n, 0] = gw * w0 - gx * x0 - gy * y0 - gz * z0
+        quat[n, 1] = gw * x0 + gx * w0 + gy * z0 - gz * y0
+        quat[n, 2] = gw * y0 - gx * z0 + gy * w0 + gz * x0
+        quat[n, 3] = gw * z0 + gx * y0 - gy * x0 + gz * w0
         if has_opacity:
             opacity[n] = min(max(base_opacity[n] + opacity_gain[n] * d_opacity[b, 0, j], float32(0.0)), one)
 

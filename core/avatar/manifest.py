@@ -39,8 +39,8 @@ class PackManifest:
         components: K of each attribute in the order xyz, rotation, scale, opacity.
         anchors: ``identity``: Gaussian i is moved by row i. ``rows``: each identity names the row of every Gaussian.
         neck: ``one``: head rotation moves everything. ``weights``: each identity has a weight per Gaussian.
-        rotation: ``additive``: q = normalise(q0 + Δq), 4 channels. ``relative``: q = δ ⊗ q0 with δ = normalise(1, Δ), where
-            Δ = tan(θ/2)·axis is the Rodrigues vector, 3 channels.
+        rotation: ``additive``: q = normalise(q0 + Δq), 4 channels. ``relative``: q = δ ⊗ q0, where the residual is
+            Δ = tan(θ/4)·axis of δ (modified Rodrigues parameters: 3 channels, nearly linear in the angle, at most 1).
         scale: ``additive``: s = max(s0 + Δs, 1e-5), 3 channels. ``strain``: (U_uu, U_uv, U_vv) of the
             row, the stretch minus identity (Biot strain) in its tangent plane, which maps the covariance S of a patch to
             (I + U) S (I + U).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from core.errors import PackError
 from core.geometry import rotation_from_quat
 from core.head.model import HeadModel
 from core.studio import StudioIdentity, TexelAtlas
-from core.types import FloatArray
+from core.types import FloatArray, Gaussians
 
 
 def surface_fingerprint(atlas: TexelAtlas) -> str:
@@ -49,19 +50,47 @@ def bind_studio_identity(pack: AvatarPack, head: HeadModel, atlas: TexelAtlas, p
     point = corners[:, 0].copy()
     point[textured] = np.einsum("nk,nkd->nd", atlas.barycentric[person.texel[textured]], corners[textured])
     tangents = triangle_tangents(corners)
-    first_axis = rotation_from_quat(person.gaussians.quat.astype(np.float64))[:, :, 0]
+    stretches = moving & ~person.rigid
+    gaussians = _facing_outward(person.gaussians, tangents, stretches)
+    first_axis = rotation_from_quat(gaussians.quat.astype(np.float64))[:, :, 0]
     axis = np.einsum("nd,nkd->nk", first_axis, tangents)
     axis /= np.linalg.norm(axis, axis=1, keepdims=True) + 1e-12
-    stretches = moving & ~person.rigid
     return Identity(
         name=person.name, seed=person.seed, latent=_float(person.shape[:pack.manifest.latent_size]),
-        gaussians=person.gaussians, row=row,
+        gaussians=gaussians, row=row,
         offset=_float(np.where(moving[:, None], xyz - point, 0.0)),
         tangents=_float(np.where(stretches[:, None, None], tangents, 0.0)),
         axis=_float(np.where(stretches[:, None], axis, 0.0)),
-        opacity_gain=_opacity_gain(person), neck_weight=_neck_weight(head, person, corners, xyz),
+        opacity_gain=_float(wrinkle_drives(person).gain), neck_weight=_neck_weight(head, person, corners, xyz),
         neck_joint=_float(head.neutral(person.shape).joints[1]), tags=person.tags,
     )
+
+
+@dataclass(frozen=True)
+class WrinkleDrives:
+    """What brings out the wrinkles, split into what all people share and what is a person's own.
+
+    Attributes:
+        triangle: [T] triangles in which wrinkles are rooted, ascending.
+        direction: [T, E] unit vectors: the opacity of such a triangle's row is direction · expression.
+        gain: [N] share of its row's opacity that each Gaussian takes; 0 for all but wrinkles.
+    """
+
+    triangle: NDArray[np.int64]
+    direction: FloatArray
+    gain: FloatArray
+
+
+def wrinkle_drives(person: StudioIdentity) -> WrinkleDrives:
+    """Splits a person's wrinkles. Wrinkles of one crease differ by a factor only, and so do those of two people."""
+    index, weights = person.wrinkles.index, person.wrinkles.weights.astype(np.float64)
+    triangle, of_wrinkle = np.unique(person.triangle[index], return_inverse=True)
+    direction = np.zeros((len(triangle), weights.shape[1]))
+    np.add.at(direction, of_wrinkle, weights)
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True) + 1e-12
+    gain = np.zeros(len(person.gaussians))
+    gain[index] = (weights * direction[of_wrinkle]).sum(1)
+    return WrinkleDrives(triangle, direction, gain)
 
 
 def triangle_tangents(corners: FloatArray) -> FloatArray:
@@ -70,6 +99,18 @@ def triangle_tangents(corners: FloatArray) -> FloatArray:
     u = first / (np.linalg.norm(first, axis=-1, keepdims=True) + 1e-12)
     v = second - (second * u).sum(-1, keepdims=True) * u
     return np.stack([u, v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-12)], -2)
+
+
+def _facing_outward(gaussians: Gaussians, tangents: FloatArray, patches: NDArray[np.bool_]) -> Gaussians:
+    """The same cloud with the third axis of every patch along its triangle's normal, as the run time expects.
+
+    Half a turn about the first axis changes the axes of a Gaussian but not its covariance: q ⊗ (0, 1, 0, 0).
+    """
+    third = rotation_from_quat(gaussians.quat.astype(np.float64))[:, :, 2]
+    inward = patches & ((third * np.cross(tangents[:, 0], tangents[:, 1])).sum(1) < 0)
+    quat = gaussians.quat.copy()
+    quat[inward] = gaussians.quat[inward][:, [1, 0, 3, 2]] * np.array([-1, 1, 1, -1], np.float32)
+    return replace(gaussians, quat=quat)
 
 
 def _rows_of(table: RowTable, texels: int, triangles: int, person: StudioIdentity) -> NDArray[np.int32]:
@@ -81,13 +122,6 @@ def _rows_of(table: RowTable, texels: int, triangles: int, person: StudioIdentit
     of_texel[table.texel[on_texel]] = rows[on_texel]
     of_triangle[table.triangle[~on_texel]] = rows[~on_texel]
     return np.where(person.texel >= 0, of_texel[person.texel], of_triangle[person.triangle])
-
-
-def _opacity_gain(person: StudioIdentity) -> FloatArray:
-    """Wrinkles follow the opacity of their rows, nothing else does."""
-    gain = np.zeros(len(person.gaussians), np.float32)
-    gain[person.wrinkles.index] = 1.0
-    return gain
 
 
 def _neck_weight(head: HeadModel, person: StudioIdentity, corners: FloatArray, xyz: FloatArray) -> FloatArray:

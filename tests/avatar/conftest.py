@@ -39,7 +39,10 @@ def random_gaussians(rng: np.random.Generator, count: int) -> Gaussians:
 def random_regressor(rng: np.random.Generator, manifest: PackManifest) -> Regressor:
     """All features, untrained."""
     outputs, joints = sum(manifest.components), 3
-    normal = lambda *shape: (0.2 * rng.standard_normal(shape)).astype(np.float32)  # noqa: E731
+
+    def normal(*shape):
+        return (0.2 * rng.standard_normal(shape)).astype(np.float32)
+
     inputs = manifest.latent_size + manifest.psi.size + ("pose_matrices" in manifest.features) * 9 * joints
     linear = {}
     if manifest.features:

@@ -18,7 +18,7 @@ from core.avatar.pack import AvatarPack
 from core.avatar.regressor import Regressor, pose_features
 from core.avatar.response import DrivingResponse
 from core.errors import InputError
-from core.geometry import quat_multiply, rotation_from_axis_angle, rotation_from_quat
+from core.geometry import quat_from_axis_angle, quat_multiply, rotation_from_axis_angle, rotation_from_quat
 from core.types import Gaussians, HeadParams, PsiLayout
 from tests.avatar.conftest import LAYOUT, make_sample
 
@@ -30,8 +30,10 @@ def covariances(gaussians: Gaussians) -> np.ndarray:
     return axes @ axes.transpose(0, 2, 1)
 
 
-def rodrigues(vector: np.ndarray) -> np.ndarray:
-    return rotation_from_quat(np.concatenate([np.ones((len(vector), 1)), vector], 1))
+def turn_quat(vector: np.ndarray) -> np.ndarray:
+    """tan(θ/4)·axis [N, 3] -> quaternion [N, 4], by way of the angle."""
+    length = np.linalg.norm(vector, axis=1, keepdims=True)
+    return quat_from_axis_angle(vector / length * 4 * np.arctan(length))
 
 
 def row_residuals(pack: AvatarPack, coefficients: np.ndarray) -> list[np.ndarray]:
@@ -94,7 +96,7 @@ def test_relative_rule(relative):
     residuals = row_residuals(pack, coefficients)
     d_xyz, d_rotation, d_strain, d_opacity = (residual[np.maximum(person.row, 0)] for residual in residuals)
     moving, stretching = person.row >= 0, np.abs(person.axis).sum(1) > 0
-    rotation = rodrigues(d_rotation)
+    rotation = rotation_from_quat(turn_quat(d_rotation))
     tangents = person.tangents.astype(np.float64)
     strain = np.stack([np.stack([d_strain[:, 0], d_strain[:, 1]], 1), np.stack([d_strain[:, 1], d_strain[:, 2]], 1)], 1)
     stretch = np.eye(3) + np.einsum("nki,nkl,nlj->nij", tangents, strain, tangents)
@@ -102,8 +104,7 @@ def test_relative_rule(relative):
     moved = base.xyz + d_xyz + np.einsum("nij,nj->ni", rotation @ stretch, offset) - offset
     np.testing.assert_allclose(driven.xyz, np.where(moving[:, None], moved, base.xyz), atol=1e-7)  # float32 of 0.3 m
     rigid = moving & ~stretching
-    quat = quat_multiply(np.concatenate([np.ones((len(d_rotation), 1)), d_rotation], 1), base.quat.astype(np.float64))
-    quat /= np.linalg.norm(quat, axis=1, keepdims=True)
+    quat = quat_multiply(turn_quat(d_rotation), base.quat.astype(np.float64))
     np.testing.assert_allclose(driven.quat[rigid], quat[rigid], atol=1e-6)
     np.testing.assert_allclose(driven.quat[~moving], base.quat[~moving], atol=1e-6)
     np.testing.assert_array_equal(driven.scale[~stretching], base.scale[~stretching])
@@ -143,7 +144,7 @@ def test_rest_is_the_identity(sample):
 def test_anchored_gaussians_turn_about_their_row(relative):
     """A quarter turn about z takes an offset along x to one along y, and the Gaussian turns with it."""
     manifest = replace(relative.pack.manifest, components=(0, 1, 0, 0), rows=1)
-    bases = (quantize(np.zeros((0, 1, 3), np.float32)), quantize(np.array([[[0, 0, 1.0]]], np.float32)),
+    bases = (quantize(np.zeros((0, 1, 3), np.float32)), quantize(np.array([[[0, 0, np.tan(np.pi / 8)]]], np.float32)),
              quantize(np.zeros((0, 1, 3), np.float32)), quantize(np.zeros((0, 1, 1), np.float32)))
     person = relative.identity
     one = replace(person, gaussians=Gaussians(*(np.array(a, np.float32) for a in (

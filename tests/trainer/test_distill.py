@@ -15,7 +15,7 @@ from core.avatar.model import Avatar
 from core.avatar.pack import AvatarPack, read_pack, write_pack
 from core.avatar.regressor import Regressor
 from core.avatar.studio_binding import bind_studio_identity
-from core.geometry import rotation_from_quat
+from core.geometry import rotation_from_axis_angle, rotation_from_quat
 from core.head.library import load_open_head
 from core.studio import TexelAtlas, build_identity, pose_identity
 from core.types import Gaussians, PsiLayout
@@ -111,7 +111,8 @@ def test_triangle_maps_are_polar_decompositions():
         u = e1 / np.linalg.norm(e1)
         normal = np.cross(e1, e2) / np.linalg.norm(np.cross(e1, e2))
         v = np.cross(normal, u)
-        rotation = rotation_from_quat(np.array([1.0, *g]))
+        length = np.linalg.norm(g)
+        rotation = rotation_from_axis_angle(g / length * 4 * np.arctan(length))
         stretch = np.eye(3) + uu * np.outer(u, u) + uv * (np.outer(u, v) + np.outer(v, u)) + vv * np.outer(v, v)
         np.testing.assert_allclose(rotation @ stretch @ e1, posed[face[1]] - posed[face[0]], atol=1e-9)
         np.testing.assert_allclose(rotation @ stretch @ e2, posed[face[2]] - posed[face[0]], atol=1e-9)
@@ -132,20 +133,26 @@ def test_rows_and_anchors_reproduce_the_exact_rig(head, teacher):
     """With the residuals of a face as basis, every Gaussian of a person lands where the rig puts it."""
     person = build_identity(77, head)
     neutral = head.neutral(person.shape)
-    psi = PsiSampler(head).sample(np.random.default_rng(5), 2)
-    for drive in psi:
+    sampled = PsiSampler(head).sample(np.random.default_rng(5), 1)[0]
+    frowning = np.zeros_like(sampled)
+    frowning[:head.expression_count] = head.expression(browInnerUp=1.0, mouthSmile=0.8, eyeBlink=1.0)
+    for drive in (frowning, sampled):
         pack = exact_pack(teacher, teacher.residuals(neutral, drive[None]))
         avatar = Avatar(pack, bind_studio_identity(pack, head, TexelAtlas(head), person), exact=True)
         driven = avatar.pose(avatar.coefficients(drive))
         exact = pose_identity(person, posed_vertices(head, neutral, drive), drive[:head.expression_count])
         assert np.abs(exact.xyz - person.gaussians.xyz).max() > 2e-3  # the face does move
         distance = np.linalg.norm(driven.xyz - exact.xyz, axis=1)
-        # rows have 15 bits: 1/32000 of a few centimetres; a turn is out by as much, on a strand of hair some centimetres long
-        assert np.percentile(distance, 99) < 2e-6
-        assert distance.max() < 2e-4
-        np.testing.assert_allclose(driven.scale, exact.scale, rtol=2e-3)
+        assert np.percentile(distance, 99.9) < 5e-6  # rows have 15 bits: 1/32000 of a few centimetres
+        assert distance.max() < 2e-3  # a sliver in the corner of the eye turns over, its axis is not defined
+        # closing lids stretch twentyfold, which makes for coarse steps in their blocks
+        assert np.percentile(np.abs(driven.scale / exact.scale - 1), 99.9) < 0.02
         # covariances, because the axes of round patches are arbitrary
         first, second = (_covariance(cloud) for cloud in (driven, exact))
+        np.testing.assert_allclose(driven.opacity, exact.opacity, atol=0.1)  # creases that share a triangle share a drive
+        assert (np.abs(driven.opacity - exact.opacity) > 0.005).mean() < 1e-3
+        if drive is frowning:
+            assert (exact.opacity - person.gaussians.opacity).max() > 0.2  # the wrinkles do come out
         error = np.linalg.norm(first - second, axis=(1, 2)) / np.linalg.norm(second, axis=(1, 2))
         assert np.percentile(error, 99.9) < 0.01
 
