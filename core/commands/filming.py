@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -71,20 +72,28 @@ class Production:
         probe = open_renderer(options.renderer)
         self.renderer_name = probe.name
         probe.close()
-        self._builder: ThreadPoolExecutor | None = None
         self._building: list[Future[Identity]] = []
+        self._given_up = False
 
     def __enter__(self) -> Production:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._builder is not None:
-            self._builder.shutdown(wait=False, cancel_futures=True)
+        self._given_up = True
 
     def start_building(self) -> None:
         """Begin to build the people in the background, while the driver is tracked."""
-        self._builder = ThreadPoolExecutor(1, thread_name_prefix="identities")
-        self._building = [self._builder.submit(self.source.build, seed) for seed in self.seeds]
+        self._building = [Future() for _ in self.seeds]
+        threading.Thread(target=self._build, name="identities", daemon=True).start()  # Ctrl-C does not wait for it
+
+    def _build(self) -> None:
+        for seed, future in zip(self.seeds, self._building, strict=True):
+            if self._given_up:
+                return
+            try:
+                future.set_result(self.source.build(seed))
+            except Exception as error:
+                future.set_exception(error)
 
     def people(self) -> list[Identity]:
         """The people, in the order of the seeds."""
