@@ -63,7 +63,7 @@ def _brow(rest: Array, traits: Traits) -> tuple[Array, Array, Array]:
     brows = traits.brows
     width = np.abs(rest[:, 0])
     along = np.clip((width - BROW_INNER) / BROW_SPAN, 0, 1)
-    height = 0.0151 + 0.0050 * np.sin(np.minimum(along * 1.25, 1) * 1.9) - 0.0060 * smoothstep(0.62, 1, along) + brows.height
+    height = 0.0147 + 0.0052 * np.sin(np.minimum(along * 1.25, 1) * 1.9) - 0.0060 * smoothstep(0.62, 1, along) + brows.height
     height = height + brows.arch * np.sin(np.pi * np.clip(along * 0.85, 0, 1)) + brows.slant * 0.0011 * (along - 0.5)
     half = (0.0027 if traits.masculine else 0.0024) * brows.thickness
     half = half * (1 - 0.62 * smoothstep(0.45, 1, along)) * (0.75 + 0.25 * smoothstep(0, 0.15, along))

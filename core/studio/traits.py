@@ -166,7 +166,7 @@ def sample_traits(seed: int, head: HeadModel) -> Traits:
         raise ValueError(f"seed {seed} is not in 0..{MAXIMUM_SEED}")
     rng = np.random.default_rng([seed, 0])
     masculine = bool(rng.uniform() < 0.5)
-    wanted_age = 19 + 54 * rng.beta(1.1, 1.9)
+    wanted_age = 19 + 55 * rng.beta(1.05, 1.65)
     cast = cast_shape(head, masculine, wanted_age, rng.dirichlet([0.45] * 3), np.random.default_rng([seed, 1]))
     age = float(np.clip(cast.age, 18, 75))
     skin = _sample_skin(cast.ancestry, age, rng)
@@ -195,7 +195,7 @@ def _by_skin(table: dict[str, tuple[float, float, float]], melanin: float) -> di
 
 
 def _sample_skin(ancestry: Array, age: float, rng: np.random.Generator) -> SkinTraits:
-    melanin = float(np.clip(ancestry @ [1.75, 0.62, 0.44] + rng.normal(0, 0.17), 0.36, 2.3))
+    melanin = float(np.clip(ancestry @ [2.00, 0.64, 0.44] + rng.normal(0, 0.18), 0.36, 2.4))
     return SkinTraits(
         melanin=melanin,
         hemoglobin=float(np.clip(rng.normal(0.27, 0.045), 0.19, 0.38)),
