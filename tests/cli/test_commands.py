@@ -18,7 +18,7 @@ from core.tracking.motion_clip import MotionClip, read_motion, write_motion
 from core.types import TrackState
 from tests.media.clips import stamps
 
-FRAMES = 24
+FRAMES = 60
 
 pytestmark = pytest.mark.skipif(not resource(STUDIO_PACK_NAME).is_file(), reason="the studio pack has not been made")
 
@@ -29,7 +29,7 @@ def run(*arguments) -> int:
 
 @pytest.fixture(scope="module")
 def motion(tmp_path_factory):
-    """The liveliest second of the demo's motion."""
+    """The liveliest two seconds of the demo's motion."""
     whole = read_motion(resource(cli.DEMO_MOTION))
     path = tmp_path_factory.mktemp("motion") / "m.npz"
     write_motion(path, MotionClip(whole.params[20:20 + FRAMES], whole.expression_names, whole.head_sha256))
@@ -57,16 +57,17 @@ def test_reenact_keeps_frames_and_times_and_says_so(driver, tmp_path, capsys):
 
 
 def test_the_tracked_motion_follows_the_one_that_was_rendered(driver, motion, tmp_path):
-    """Jaw opening and head yaw, as tracked. Correlated, not equal: a drawn face is read with other gains."""
+    """Head turn, nod and tilt, and less closely the jaw: a drawn mouth is read with another gain than a photographed one."""
     assert run("track", driver, "--out", tmp_path / "m.npz") == 0
     tracked, played = read_motion(tmp_path / "m.npz").params, read_motion(motion).params
     assert sum(p.state is TrackState.TRACKED for p in tracked) >= FRAMES - 2
 
     def curves(params):
-        return np.array([[p.jaw_pose[0], p.head_rotation[1]] for p in params]).T
+        return np.array([[*p.head_rotation, p.jaw_pose[0]] for p in params]).T
 
-    for ours, theirs in zip(curves(tracked), curves(played), strict=True):
-        assert np.corrcoef(ours, theirs)[0, 1] > 0.7
+    follows = [np.corrcoef(ours, theirs)[0, 1] for ours, theirs in zip(curves(tracked), curves(played), strict=True)]
+    assert min(follows[:3]) > 0.8
+    assert follows[3] > 0.6
 
 
 def test_render_in_other_ways(motion, tmp_path):
