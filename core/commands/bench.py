@@ -93,6 +93,30 @@ def _drive() -> list[Figure]:
             Figure("blend / bandwidth floor", timings.blend_over_floor, "x")]
 
 
+def _rasterise() -> list[Figure]:
+    """The CPU rasteriser, stage by stage, on a shell of 65,536 Gaussians and on the default person."""
+    from core.geometry import portrait_camera
+    from core.render.benchmark import measure_stages, shell_cloud
+
+    figures = []
+    clouds = {"shell": shell_cloud(), "person": (_avatar().identity.gaussians, portrait_camera(SIZE, SIZE))}
+    for name, (gaussians, camera) in clouds.items():
+        times = measure_stages(gaussians, camera)
+        figures += [Figure(f"{name}: Gaussians", times.gaussian_count, ""), Figure(f"{name}: project", times.project_ms, "ms"),
+                    Figure(f"{name}: sort and bin", times.sort_ms, "ms"), Figure(f"{name}: blend", times.blend_ms, "ms"),
+                    Figure(f"{name}: picture", times.total_ms, "ms"),
+                    Figure(f"{name}: one core", 1e3 / times.total_ms, "frames/s")]
+    return figures
+
+
+def _opengl() -> list[Figure]:
+    """The system's OpenGL on the same shell, in the same run."""
+    from core.render.benchmark import compare_with_opengl, shell_cloud
+
+    compared = compare_with_opengl(*shell_cloud())
+    return [Figure(compared.description, compared.cpu_ms, "ms"), Figure("the CPU rasteriser is faster by", compared.ratio, "x")]
+
+
 def _chain() -> list[Figure]:
     """Parameters to a finished picture of the default person, one thread."""
     import numpy as np
@@ -144,6 +168,8 @@ def _encode() -> list[Figure]:
 
 MEASURES: dict[str, Callable[[], list[Figure]]] = {
     "driving an avatar": _drive,
+    "CPU rasteriser, 512 x 512": _rasterise,
+    "OpenGL, 512 x 512": _opengl,
     "parameters to picture, 512 x 512": _chain,
     "encoding": _encode,
 }

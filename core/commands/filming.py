@@ -82,11 +82,17 @@ class Production:
         self._given_up = True
 
     def start_building(self) -> None:
-        """Begin to build the people in the background, while the driver is tracked."""
+        """Begin in the background, while the driver is tracked: compile the renderer's kernels, build the people."""
         self._building = [Future() for _ in self.seeds]
         threading.Thread(target=self._build, name="identities", daemon=True).start()  # Ctrl-C does not wait for it
 
     def _build(self) -> None:
+        from core.render.renderer import open_renderer
+
+        if self.renderer_name == "cpu":
+            renderer = open_renderer("cpu")
+            renderer.warm_up()
+            renderer.close()
         for seed, future in zip(self.seeds, self._building, strict=True):
             if self._given_up:
                 return
