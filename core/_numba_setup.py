@@ -7,6 +7,7 @@ place starts quickly too. Whatever the user has set in the environment stays.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -26,12 +27,19 @@ def configure_numba() -> None:
 
 
 def kernel_cache_folder() -> Path | None:
-    """Where compiled kernels are kept, or None to leave numba its default (beside the source files)."""
+    """Where compiled kernels are kept, or None to leave numba its default (beside the source files).
+
+    numba compiles a kernel anew when its own file changes, but not when a file does from which it takes an operation or a
+    constant. The renderer's kernels share such files, so the folder's name follows from their contents.
+    """
     try:
         from platformdirs import user_cache_path
     except ImportError:
         return None
-    return Path(user_cache_path("agora-live")) / "kernels"
+    digest = hashlib.sha256()
+    for source in sorted((Path(__file__).parent / "render").rglob("*.py")):
+        digest.update(source.read_bytes())
+    return Path(user_cache_path("agora-live")) / "kernels" / digest.hexdigest()[:12]
 
 
 def wide_vector_processor() -> tuple[str, str] | None:

@@ -15,6 +15,18 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from core.render.cpu.lanes import LANES
+from core.render.cpu.memory import (
+    broadcast_at,
+    element,
+    load,
+    load_bytes,
+    memory_fence,
+    prefetch,
+    store,
+    store_block,
+    store_bytes,
+)
 from core.render.cpu.project import (
     BLOCK,
     BLUE,
@@ -34,28 +46,18 @@ from core.render.cpu.project import (
     V_Y,
 )
 from core.render.cpu.simd import (
-    LANES,
     any_lane,
     broadcast,
-    broadcast_at,
     count_bits,
-    element,
     exp2_scaled,
     fma,
     fnma,
     lane_numbers,
-    load,
-    load_bytes,
     lowest_bit,
     mask_bits,
     maximum,
-    memory_fence,
     minimum,
-    prefetch,
     select,
-    store,
-    store_block,
-    store_bytes,
     to_float,
     to_int,
 )

@@ -1,4 +1,4 @@
-"""Sixteen-lane vector types for numba kernels; what can be done with them is in `core.render.cpu.simd`.
+"""Sixteen-lane vector types for numba kernels; what can be done with them is in `simd` and `memory`.
 
 numba leaves vectorisation to LLVM's loop optimiser, which does not see through our inner loops. The types here let a kernel
 say it itself: values of type `FloatLanes`, `IntLanes` and `MaskLanes` are LLVM vectors of 16 lanes that live in registers.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import operator
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.core.imputils import lower_builtin
@@ -98,3 +99,49 @@ _define_operator(operator.ge, int_lanes, mask_lanes, _int_comparison(">="))
 _define_operator(operator.ne, int_lanes, mask_lanes, _int_comparison("!="))
 _define_operator(operator.le, float_lanes, mask_lanes, _float_comparison("<="))
 _define_operator(operator.and_, mask_lanes, mask_lanes, lambda builder, a, b: builder.and_(a, b))
+
+
+# ---- pieces of the code generators in `simd` and `memory` -------------------------------------------------------------
+
+
+def broadcast_value(builder, scalar):
+    """A scalar in all lanes."""
+    lanes = ir.VectorType(scalar.type, LANES)
+    undefined = ir.Constant(lanes, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(INTS, [0] * LANES))
+
+
+def float_constant(value: float):
+    """The float32 nearest to a number, in all lanes."""
+    return ir.Constant(FLOATS, [float(np.float32(value))] * LANES)
+
+
+def int_constant(value: int):
+    """An int32 in all lanes."""
+    return ir.Constant(INTS, [value] * LANES)
+
+
+def call_llvm(builder, name: str, result, *arguments):
+    """Call LLVM's own function of that name."""
+    function_type = ir.FunctionType(result, [argument.type for argument in arguments])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
+    return builder.call(function, arguments)
+
+
+def fused_multiply_add(builder, a, b, c):
+    """a·b + c in one rounding."""
+    return call_llvm(builder, f"llvm.fma.v{LANES}f32", FLOATS, a, b, c)
+
+
+def address_of(context, builder, array_type, array, index, lanes):
+    """Where lanes that begin at ``array[index]`` lie."""
+    data = context.make_array(array_type)(context, builder, value=array).data
+    return builder.bitcast(builder.gep(data, [index]), lanes.as_pointer())
+
+
+def lanes_of(array_type) -> LanesType | None:
+    """The lanes that a one-dimensional contiguous array of this type holds, or None."""
+    if not isinstance(array_type, types.Array) or array_type.layout != "C" or array_type.ndim != 1:
+        return None
+    return {types.float32: float_lanes, types.int32: int_lanes, types.uint32: int_lanes}.get(array_type.dtype)

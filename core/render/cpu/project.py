@@ -7,20 +7,22 @@ import math
 import numpy as np
 from numba import njit
 
+from core.render.cpu.lanes import LANES
+from core.render.cpu.memory import (
+    load,
+    load_strided,
+    store,
+    store_transposed,
+)
 from core.render.cpu.simd import (
-    LANES,
     broadcast,
     float_bits,
     fma,
-    load,
-    load_strided,
     log2,
     maximum,
     minimum,
     select,
     square_root,
-    store,
-    store_transposed,
     to_int,
 )
 from core.render.reference import FRUSTUM_MARGIN, LOW_PASS_VARIANCE, NEAR_PLANE

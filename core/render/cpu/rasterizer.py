@@ -21,8 +21,8 @@ from core.render.cpu.blend import (
     blend_tiles,
 )
 from core.render.cpu.helper import Helper
+from core.render.cpu.lanes import LANES
 from core.render.cpu.project import BLOCK, SPLAT_FLOATS, pack_camera, project
-from core.render.cpu.simd import LANES
 from core.render.cpu.sort_bin import DIGITS, count_tiles, fill_tiles, sort_by_depth
 from core.render.reference import ALPHA_MIN
 from core.render.renderer import Background, RenderStats, StageClock

@@ -1,4 +1,4 @@
-"""Operations on sixteen-lane vectors (see `core.render.cpu.lanes`) as numba intrinsics: each becomes a few instructions."""
+"""Arithmetic on sixteen-lane vectors (see `core.render.cpu.lanes`) as numba intrinsics: each becomes a few instructions."""
 
 from __future__ import annotations
 
@@ -7,46 +7,21 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from core.render.cpu.lanes import FLOATS, I1, I32, I64, INTS, LANES, LanesType, float_lanes, int_lanes, mask_lanes
-
-# ---- helpers of the code generators ----------------------------------------------------------------------------------
-
-
-def _broadcast(builder, scalar):
-    lanes = ir.VectorType(scalar.type, LANES)
-    undefined = ir.Constant(lanes, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(INTS, [0] * LANES))
-
-
-def _float_constant(value: float):
-    return ir.Constant(FLOATS, [float(np.float32(value))] * LANES)
-
-
-def _int_constant(value: int):
-    return ir.Constant(INTS, [value] * LANES)
-
-
-def _call(builder, name: str, result, *arguments):
-    """Call LLVM's own function of that name."""
-    function_type = ir.FunctionType(result, [argument.type for argument in arguments])
-    function = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
-    return builder.call(function, arguments)
-
-
-def _fma(builder, a, b, c):
-    return _call(builder, f"llvm.fma.v{LANES}f32", FLOATS, a, b, c)
-
-
-def _address(context, builder, array_type, array, index, lanes):
-    data = context.make_array(array_type)(context, builder, value=array).data
-    return builder.bitcast(builder.gep(data, [index]), lanes.as_pointer())
-
-
-def _lanes_of(array_type) -> LanesType | None:
-    if not isinstance(array_type, types.Array) or array_type.layout != "C" or array_type.ndim != 1:
-        return None
-    return {types.float32: float_lanes, types.int32: int_lanes, types.uint32: int_lanes}.get(array_type.dtype)
+from core.render.cpu.lanes import (
+    FLOATS,
+    I1,
+    I64,
+    INTS,
+    LANES,
+    broadcast_value,
+    call_llvm,
+    float_constant,
+    float_lanes,
+    fused_multiply_add,
+    int_constant,
+    int_lanes,
+    mask_lanes,
+)
 
 
 def _exp2_coefficients() -> list[float]:
@@ -59,214 +34,6 @@ def _exp2_coefficients() -> list[float]:
 _EXP2_COEFFICIENTS = _exp2_coefficients()
 
 
-# ---- memory ----------------------------------------------------------------------------------------------------------
-
-
-@intrinsic
-def load(typing_context, array, index):
-    """Lanes from ``array[index:index + 16]``; any alignment."""
-    lanes = _lanes_of(array)
-    if lanes is None or not isinstance(index, types.Integer):
-        return None
-
-    def generate(context, builder, sig, args):
-        value = builder.load(_address(context, builder, sig.args[0], args[0], args[1], lanes.llvm_type))
-        value.align = 4
-        return value
-
-    return lanes(array, index), generate
-
-
-@intrinsic
-def store(typing_context, array, index, value):
-    """Write lanes to ``array[index:index + 16]``; any alignment."""
-    lanes = _lanes_of(array)
-    if lanes is None or lanes != value or not isinstance(index, types.Integer):
-        return None
-
-    def generate(context, builder, sig, args):
-        instruction = builder.store(args[2], _address(context, builder, sig.args[0], args[0], args[1], lanes.llvm_type))
-        instruction.align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, index, value), generate
-
-
-@intrinsic
-def prefetch(typing_context, array, index):
-    """Ask for the cache line of ``array[index]`` ahead of its use."""
-    if not isinstance(array, types.Array) or not isinstance(index, types.Integer):
-        return None
-
-    def generate(context, builder, sig, args):
-        data = context.make_array(sig.args[0])(context, builder, value=args[0]).data
-        byte_pointer = ir.IntType(8).as_pointer()
-        address = builder.bitcast(builder.gep(data, [args[1]]), byte_pointer)
-        read, keep, data_cache = (ir.Constant(I32, value) for value in (0, 3, 1))
-        function_type = ir.FunctionType(ir.VoidType(), [byte_pointer, I32, I32, I32])
-        function = builder.module.globals.get("llvm.prefetch.p0") or ir.Function(
-            builder.module, function_type, "llvm.prefetch.p0")
-        builder.call(function, [address, read, keep, data_cache])
-        return context.get_dummy_value()
-
-    return types.void(array, index), generate
-
-
-@intrinsic
-def broadcast_at(typing_context, array, index):
-    """``array[index]`` in all lanes; a negative index is not wrapped."""
-    if _lanes_of(array) is not float_lanes or not isinstance(index, types.Integer):
-        return None
-
-    def generate(context, builder, sig, args):
-        data = context.make_array(sig.args[0])(context, builder, value=args[0]).data
-        return _broadcast(builder, builder.load(builder.gep(data, [args[1]])))
-
-    return float_lanes(array, types.int64), generate
-
-
-@intrinsic
-def element(typing_context, array, index):
-    """``array[index]`` of a uint8 or int32 array that holds no negative numbers; a negative index is not wrapped."""
-    if not isinstance(array, types.Array) or array.dtype not in (types.uint8, types.int32):
-        return None
-
-    def generate(context, builder, sig, args):
-        data = context.make_array(sig.args[0])(context, builder, value=args[0]).data
-        return builder.zext(builder.load(builder.gep(data, [args[1]])), I64)
-
-    return types.int64(array, types.int64), generate
-
-
-@intrinsic
-def load_bytes(typing_context, array, index):
-    """``array[index:index + 8]`` of a uint8 array as one integer, first byte lowest."""
-    if not isinstance(array, types.Array) or array.dtype != types.uint8:
-        return None
-
-    def generate(context, builder, sig, args):
-        value = builder.load(_address(context, builder, sig.args[0], args[0], args[1], I64))
-        value.align = 1
-        return value
-
-    return types.int64(array, types.int64), generate
-
-
-@intrinsic
-def store_bytes(typing_context, array, index, value):
-    """Write an integer's eight bytes to ``array[index:index + 8]``, or the lowest byte of each lane to 16 elements."""
-    if not isinstance(array, types.Array) or array.dtype != types.uint8:
-        return None
-    lanes = value == int_lanes
-
-    def generate(context, builder, sig, args):
-        bytes_type = ir.VectorType(ir.IntType(8), LANES)
-        value = builder.trunc(args[2], bytes_type) if lanes else args[2]
-        instruction = builder.store(value, _address(context, builder, sig.args[0], args[0], args[1], value.type))
-        instruction.align = 1
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, value if lanes else types.int64), generate
-
-
-@intrinsic
-def store_block(typing_context, array, index, pitch, value):
-    """Write lanes as a block of 4 rows of 4: lane 4·r + c goes to ``array[index + r·pitch + c]``."""
-    if _lanes_of(array) is None or _lanes_of(array) != value:
-        return None
-
-    def generate(context, builder, sig, args):
-        quad = ir.VectorType(value.llvm_type.element, 4)
-        for row in range(4):
-            part = builder.shuffle_vector(args[3], args[3], ir.Constant(ir.VectorType(I32, 4), [4 * row + c for c in range(4)]))
-            start = builder.add(args[1], builder.mul(args[2], ir.Constant(args[2].type, row)))
-            instruction = builder.store(part, _address(context, builder, sig.args[0], args[0], start, quad))
-            instruction.align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, types.int64, value), generate
-
-
-@intrinsic
-def memory_fence(typing_context):
-    """Other threads see everything written before it once they see anything written after it."""
-
-    def generate(context, builder, sig, args):
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@intrinsic
-def load_strided(typing_context, array, index, stride, component):
-    """Lanes from ``array[index + stride·lane + component]``. Stride and component are literal numbers.
-
-    Reads ``array[index:index + 16·stride]`` in whole vectors and shuffles, which is cheaper than a gather.
-    """
-    literal = types.IntegerLiteral
-    if _lanes_of(array) is not float_lanes or not isinstance(stride, literal) or not isinstance(component, literal):
-        return None
-    step, first = stride.literal_value, component.literal_value
-
-    def generate(context, builder, sig, args):
-        parts = []
-        for part in range(step):
-            start = builder.add(args[1], ir.Constant(args[1].type, part * LANES))
-            value = builder.load(_address(context, builder, sig.args[0], args[0], start, FLOATS))
-            value.align = 4
-            parts.append(value)
-        return _pick(builder, parts, [first + lane * step for lane in range(LANES)])
-
-    return float_lanes(array, index, stride, component), generate
-
-
-def _pick(builder, parts, positions):
-    """The elements at `positions` of the concatenation of `parts`, as one vector."""
-    result = parts[0]
-    for part, vector in enumerate(parts):
-        choice = []
-        for lane, position in enumerate(positions):
-            here = position // LANES == part
-            choice.append(LANES + position % LANES if here else lane)
-        if part == 0:
-            choice = [position % LANES if position < LANES else 0 for position in positions]
-        result = builder.shuffle_vector(result, vector, ir.Constant(INTS, choice))
-    return result
-
-
-@intrinsic
-def store_transposed(typing_context, array, index, rows):
-    """Write the tuple `rows` of 16 vectors as the columns of ``array[index:index + 256]`` seen as a 16×16 matrix."""
-    if _lanes_of(array) is not float_lanes or not isinstance(rows, types.UniTuple) or rows.count != LANES:
-        return None
-
-    def generate(context, builder, sig, args):
-        vectors = [builder.extract_value(args[2], row) for row in range(LANES)]
-        for distance in (1, 2, 4, 8):
-            vectors = _exchange(builder, vectors, distance)
-        for row, vector in enumerate(vectors):
-            start = builder.add(args[1], ir.Constant(args[1].type, row * LANES))
-            instruction = builder.store(vector, _address(context, builder, sig.args[0], args[0], start, FLOATS))
-            instruction.align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, index, rows), generate
-
-
-def _exchange(builder, vectors, distance: int):
-    """One butterfly step of a matrix transposition: swap the off-diagonal blocks of size `distance`."""
-    result = list(vectors)
-    lower = [lane if not lane & distance else LANES + (lane ^ distance) for lane in range(LANES)]
-    upper = [lane ^ distance if not lane & distance else LANES + lane for lane in range(LANES)]
-    for row in range(LANES):
-        if not row & distance:
-            a, b = vectors[row], vectors[row | distance]
-            result[row] = builder.shuffle_vector(a, b, ir.Constant(INTS, lower))
-            result[row | distance] = builder.shuffle_vector(a, b, ir.Constant(INTS, upper))
-    return result
-
-
 # ---- making and converting -------------------------------------------------------------------------------------------
 
 
@@ -274,9 +41,9 @@ def _exchange(builder, vectors, distance: int):
 def broadcast(typing_context, scalar):
     """The same float32 (or integer, taken to int32) in all lanes."""
     if isinstance(scalar, types.Float):
-        return float_lanes(types.float32), lambda context, builder, sig, args: _broadcast(builder, args[0])
+        return float_lanes(types.float32), lambda context, builder, sig, args: broadcast_value(builder, args[0])
     if isinstance(scalar, types.Integer):
-        return int_lanes(types.int32), lambda context, builder, sig, args: _broadcast(builder, args[0])
+        return int_lanes(types.int32), lambda context, builder, sig, args: broadcast_value(builder, args[0])
     return None
 
 
@@ -318,7 +85,7 @@ def fma(typing_context, a, b, c):
     """a·b + c in one rounding."""
     if not a == b == c == float_lanes:
         return None
-    return float_lanes(a, b, c), lambda context, builder, sig, args: _fma(builder, *args)
+    return float_lanes(a, b, c), lambda context, builder, sig, args: fused_multiply_add(builder, *args)
 
 
 @intrinsic
@@ -328,7 +95,7 @@ def fnma(typing_context, a, b, c):
         return None
 
     def generate(context, builder, sig, args):
-        return _fma(builder, builder.fneg(args[0]), args[1], args[2])
+        return fused_multiply_add(builder, builder.fneg(args[0]), args[1], args[2])
 
     return float_lanes(a, b, c), generate
 
@@ -369,7 +136,7 @@ def square_root(typing_context, value):
     """√value, to the last bit."""
     if value != float_lanes:
         return None
-    return float_lanes(value), lambda context, builder, sig, args: _call(builder, f"llvm.sqrt.v{LANES}f32", FLOATS, args[0])
+    return float_lanes(value), lambda context, builder, sig, args: call_llvm(builder, f"llvm.sqrt.v{LANES}f32", FLOATS, args[0])
 
 
 @intrinsic
@@ -383,12 +150,12 @@ def exp2_scaled(typing_context, value):
 
     def generate(context, builder, sig, args):
         fixed = builder.fptosi(args[0], INTS)
-        mantissa = builder.or_(builder.and_(fixed, _int_constant(0x007FFFFF)), _int_constant(0x3F800000))
+        mantissa = builder.or_(builder.and_(fixed, int_constant(0x007FFFFF)), int_constant(0x3F800000))
         mantissa = builder.bitcast(mantissa, FLOATS)
-        polynomial = _float_constant(_EXP2_COEFFICIENTS[0])
+        polynomial = float_constant(_EXP2_COEFFICIENTS[0])
         for coefficient in _EXP2_COEFFICIENTS[1:]:
-            polynomial = _fma(builder, polynomial, mantissa, _float_constant(coefficient))
-        exponent = builder.and_(fixed, _int_constant(-0x00800000))
+            polynomial = fused_multiply_add(builder, polynomial, mantissa, float_constant(coefficient))
+        exponent = builder.and_(fixed, int_constant(-0x00800000))
         return builder.bitcast(builder.add(builder.bitcast(polynomial, INTS), exponent), FLOATS)
 
     return float_lanes(value), generate
@@ -402,17 +169,17 @@ def log2(typing_context, value):
 
     def generate(context, builder, sig, args):
         # value = mantissa·2^exponent with the mantissa in [√½, √2); log m = 2 artanh((m − 1) / (m + 1)).
-        root_half = _int_constant(0x3F3504F3)
+        root_half = int_constant(0x3F3504F3)
         bits = builder.bitcast(args[0], INTS)
-        exponent = builder.ashr(builder.sub(bits, root_half), _int_constant(23))
-        mantissa = builder.bitcast(builder.sub(bits, builder.shl(exponent, _int_constant(23))), FLOATS)
-        one = _float_constant(1.0)
+        exponent = builder.ashr(builder.sub(bits, root_half), int_constant(23))
+        mantissa = builder.bitcast(builder.sub(bits, builder.shl(exponent, int_constant(23))), FLOATS)
+        one = float_constant(1.0)
         ratio = builder.fdiv(builder.fsub(mantissa, one), builder.fadd(mantissa, one))
         square = builder.fmul(ratio, ratio)
-        series = _float_constant(2 / np.log(2) / 9)
+        series = float_constant(2 / np.log(2) / 9)
         for odd in (7, 5, 3, 1):
-            series = _fma(builder, series, square, _float_constant(2 / np.log(2) / odd))
-        return _fma(builder, series, ratio, builder.sitofp(exponent, FLOATS))
+            series = fused_multiply_add(builder, series, square, float_constant(2 / np.log(2) / odd))
+        return fused_multiply_add(builder, series, ratio, builder.sitofp(exponent, FLOATS))
 
     return float_lanes(value), generate
 
