@@ -84,15 +84,10 @@ class Production:
     def start_building(self) -> None:
         """Begin in the background, while the driver is tracked: compile the renderer's kernels, build the people."""
         self._building = [Future() for _ in self.seeds]
-        threading.Thread(target=self._build, name="identities", daemon=True).start()  # Ctrl-C does not wait for it
+        for work in (self._build, self._warm_up):
+            threading.Thread(target=work, daemon=True).start()  # Ctrl-C does not wait for these
 
     def _build(self) -> None:
-        from core.render.renderer import open_renderer
-
-        if self.renderer_name == "cpu":
-            renderer = open_renderer("cpu")
-            renderer.warm_up()
-            renderer.close()
         for seed, future in zip(self.seeds, self._building, strict=True):
             if self._given_up:
                 return
@@ -100,6 +95,14 @@ class Production:
                 future.set_result(self.source.build(seed))
             except Exception as error:
                 future.set_exception(error)
+
+    def _warm_up(self) -> None:
+        from core.render.renderer import open_renderer
+
+        if self.renderer_name == "cpu":
+            renderer = open_renderer("cpu")
+            renderer.warm_up()
+            renderer.close()
 
     def people(self) -> list[Identity]:
         """The people, in the order of the seeds."""
