@@ -21,10 +21,10 @@ class DistillOptions:
     run: str = STUDIO_RUN
     """What to learn from: 'studio', the exact rig of the procedural heads."""
     components: int = 64
-    """Basis size K of the positions; the other attributes get five eighths of it."""
+    """Basis size K of the positions; the other attributes get three quarters of it or less."""
     samples: int = 24000
     """Random faces that the regressor learns from; a tenth of them make the basis."""
-    epochs: int = 60
+    epochs: int = 80
     """Passes of the regressor over the faces."""
     seed: int = 0
     """Of everything random."""
@@ -75,9 +75,9 @@ def _settings(options: DistillOptions):
     from trainer.distill import DistillSettings
     from trainer.regression import RegressionSettings
 
-    smaller = max(1, options.components * 5 // 8)
+    three_quarters, five_eighths = (max(1, options.components * n // 8) for n in (6, 5))
     return DistillSettings(
-        components=(options.components, smaller, smaller, smaller),
+        components=(options.components, three_quarters, five_eighths, five_eighths),
         basis_samples=max(options.samples // 10, 2 * options.components),
         training_samples=options.samples, regression=RegressionSettings(epochs=options.epochs, seed=options.seed),
         seed=options.seed)

@@ -70,7 +70,7 @@ class DistillSettings:
         seed: of everything random.
     """
 
-    components: tuple[int, int, int, int] = (64, 40, 40, 24)
+    components: tuple[int, int, int, int] = (64, 48, 40, 40)
     refined: tuple[int, int, int, int] = (16, 8, 8, 0)
     basis_samples: int = 2400
     training_samples: int = 24000

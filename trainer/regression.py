@@ -30,7 +30,7 @@ class RegressionSettings:
 
     hidden: tuple[int, int] = (256, 512)
     ridge: tuple[float, ...] = (1e-8, 1e-6, 1e-4, 1e-2)
-    epochs: int = 60
+    epochs: int = 80
     batch: int = 256
     rate: float = 1e-3
     validation: float = 0.1
