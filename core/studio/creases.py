@@ -15,9 +15,9 @@ from core.studio.splats import Splats, concatenate, ribbons
 from core.studio.traits import Traits
 
 SPACING = 0.0014  # metres between the Gaussians of a crease
-LINE_WIDTH, RIDGE_OFFSET = 0.00042, 0.0011
+LINE_WIDTH, RIDGE_OFFSET = 0.00060, 0.0014
 LIFT = 0.0005  # above the skin, so that the patches around do not cover the line
-LINE_SHADE, RIDGE_SHADE = 0.52, 1.16
+LINE_SHADE, RIDGE_SHADE = 0.58, 1.14
 RIDGE_STRENGTH = 0.55
 
 

@@ -27,7 +27,7 @@ PATCH_OPACITY = 0.985
 EDGE_SHARE = 0.29  # of the height of a tooth strip: its row of vertices along the biting edge
 POKE_MARGIN = 0.0015  # metres that everything in the mouth must stay behind the skin
 POKE_REACH = 0.010
-FRONT_TEETH, CHIN_TOP = 0.017, -0.076
+FRONT_TEETH, CHIN_TOP, NOSE_BOTTOM = 0.017, -0.076, -0.054
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,9 @@ def _poking_out(anatomy: Anatomy, traits: Traits, inside: Splats) -> Array:
         nearest = skin[index[near]]
         height = ((moved[near] - vertices[nearest]) * normals[nearest]).sum(1)
         # between the lips things may show: only bare skin counts
-        doubtful = (lateral[near] | (height_of[nearest] < CHIN_TOP)) & (lips[nearest] < 0.2)
-        poking[near[doubtful & (height > -POKE_MARGIN)]] = True
+        beyond_lips = (height_of[nearest] < CHIN_TOP) | (height_of[nearest] > NOSE_BOTTOM)
+        doubtful = (lateral[near] | beyond_lips) & (lips[nearest] < 0.2)
+        poking[near[doubtful & (height > -POKE_MARGIN - inside.scale[near].max(1))]] = True
     return poking
 
 
@@ -184,7 +185,7 @@ def _tongue(anatomy: Anatomy, lit: LitHead) -> Splats:
     near = smoothstep(-0.050, 0.004, rest[:, 2])[:, None]
     bumps = (0.10 * value_noise(rest, 0.0016, 3) + 0.08 * value_noise(rest, 0.004, 4))[:, None]
     groove = 0.18 * bump(rest[:, :1], 0.0, 0.0016) * (rest[:, 1:2] > -0.07)
-    upward = 0.55 + 0.45 * np.clip(normalize(samples.at(lit.normals))[:, 1:2], 0, 1)
-    light = np.clip(samples.at(lit.irradiance) * 0.9 + 0.25, 0.2, 1.1)
-    color = vector(0.52, 0.20, 0.175) * (1 + bumps - groove) * upward * (0.10 + 0.80 * near) * light
+    upward = 0.70 + 0.30 * np.clip(normalize(samples.at(lit.normals))[:, 1:2], 0, 1)
+    light = np.clip(samples.at(lit.irradiance) * 0.9 + 0.45, 0.45, 1.0)
+    color = vector(0.60, 0.235, 0.215) * (1 + bumps - groove) * upward * (0.12 + 0.62 * near) * light
     return _soft_tissue(samples, lit, color + 0.05 * near * np.clip(bumps + 0.06, 0, 1))

@@ -34,7 +34,7 @@ def baby_hair(scalp: Scalp, count: int = 380, length: float = 0.011) -> Strands:
     backward = normalize(rest[rows] - vector(0, -0.02, 0.06)) * 0.3 + vector(0, 0.5, -0.7)
     along = np.where(rest[rows, 1:2] > 0.04, backward, scalp.flow[rows])
     direction = along + 0.3 * scalp.normal[rows] + scalp.rng.normal(0, 0.25, (len(rows), 3))
-    strands = scalp.grow(roots, direction, length * scalp.rng.uniform(0.5, 1, len(rows)), 2, 0.05, 0.0006)
+    strands = scalp.grow(roots, direction, length * scalp.rng.uniform(0.5, 1, len(rows)), 2, 0.05, 0.0006, face=False)
     return scalp.cut(strands, rows, 0.00022, taper=0.6, opacity=0.55)
 
 
