@@ -91,6 +91,7 @@ class HeadParams:
         state: tracked, held, easing to neutral, or lost.
         residual: reprojection error as a fraction of the inter-ocular distance (0 when there is none).
         time_ns: time of the frame the parameters belong to.
+        scores: [52] float32, the landmarker's blendshape scores above the person's resting face, or empty when not known.
     """
 
     expression: FloatArray
@@ -103,6 +104,7 @@ class HeadParams:
     state: TrackState = TrackState.TRACKED
     residual: float = 0.0
     time_ns: int = 0
+    scores: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @staticmethod
     def neutral(expression_count: int) -> HeadParams:
