@@ -26,9 +26,12 @@ def rotation_from_axis_angle(axis_angle: FloatArray) -> FloatArray:
 
 def skew(v: FloatArray) -> FloatArray:
     """Cross-product matrix. [..., 3] -> [..., 3, 3]."""
-    zero = np.zeros_like(v[..., 0])
-    x, y, z = v[..., 0], v[..., 1], v[..., 2]
-    return np.stack([np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1), np.stack([-y, x, zero], -1)], -2)
+    v = np.asarray(v)
+    matrix = np.zeros((*v.shape, 3), v.dtype)  # filled in place: the tracker calls this many times a frame
+    matrix[..., 2, 1], matrix[..., 1, 2] = v[..., 0], -v[..., 0]
+    matrix[..., 0, 2], matrix[..., 2, 0] = v[..., 1], -v[..., 1]
+    matrix[..., 1, 0], matrix[..., 0, 1] = v[..., 2], -v[..., 2]
+    return matrix
 
 
 def axis_angle_from_rotation(rotation: FloatArray) -> FloatArray:
