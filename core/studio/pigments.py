@@ -13,7 +13,7 @@ from core.studio.regions import HairRegions
 from core.studio.traits import Traits
 
 PALE_SKIN = vector(0.88, 0.76, 0.645)
-MELANIN_ABSORPTION = vector(0.50, 0.80, 1.10)
+MELANIN_ABSORPTION = vector(0.56, 0.86, 1.14)
 HEMOGLOBIN_ABSORPTION = vector(0.13, 0.95, 0.75)
 
 

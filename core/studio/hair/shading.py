@@ -17,6 +17,7 @@ from core.studio.splats import Splats, ribbons, segments
 from core.studio.traits import Traits
 from core.studio.visibility import HairVolume
 
+JAW_CENTER = vector(0.0, -0.062, -0.045)
 GREY_HAIR = vector(0.26, 0.255, 0.25)
 FLATNESS = 0.4
 DULL_STYLES = ("afro", "buzz")
@@ -48,9 +49,7 @@ def _radiance(strands: Strands, traits: Traits, volume: HairVolume) -> Array:
     light = traits.light
     center, direction = strands.center, normalize(strands.end - strands.start)
     albedo = _albedo(strands, traits)
-    out = center - SKULL_CENTER
-    out[:, 1] *= smoothstep(-0.10, 0.03, center[:, 1])  # below the jaw hair hangs: its surface faces sideways
-    normal = normalize(out)
+    normal = _surface_normal(strands, center)
     # light hair scatters more of what it blocks
     density = 1.15 * (1 - 0.50 * min(1.0, float(traits.hair.color.mean()) / 0.25) ** 0.6)
 
@@ -86,6 +85,15 @@ def _radiance(strands: Strands, traits: Traits, volume: HairVolume) -> Array:
     if strands.beard or traits.hair.style in DULL_STYLES:
         shine = shine * 0.35
     return 1.35 * albedo * diffuse + shine * (smoothstep(0.0, 0.25, strands.along) * (0.9 if strands.long else 0.5))[:, None]
+
+
+def _surface_normal(strands: Strands, center: Array) -> Array:
+    """Where the mass of hair faces: away from the skull or, for a beard, from the middle of the jaw."""
+    if strands.beard:
+        return normalize(center - JAW_CENTER)
+    out = center - SKULL_CENTER
+    out[:, 1] *= smoothstep(-0.10, 0.03, center[:, 1])  # below the jaw hair hangs: its surface faces sideways
+    return normalize(out)
 
 
 def _ambient(strands: Strands, traits: Traits, volume: HairVolume, center: Array, normal: Array, density: float) -> Array:
