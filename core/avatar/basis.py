@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.avatar.kernels import BLOCK_ROWS, blend_blocks
+from core.avatar.pair_blend import LANES, MAX_PAIRS, blend_pairs, interleave_pairs
 from core.errors import PackError
 from core.types import FloatArray
 
@@ -54,16 +56,29 @@ class AttributeBasis:
         blocks = self.row_blocks if always or len(self.blocks) else 0
         return np.zeros((blocks, self.channels, BLOCK_ROWS), np.float32)
 
-    def blend(self, coefficients: FloatArray, out: FloatArray, threshold: float = 0.0) -> None:
+    def blend(self, coefficients: FloatArray, out: FloatArray, threshold: float = 0.0, exact: bool = False) -> None:
         """Writes Σ_k c_k U_k into `out`, an array from `zeros`.
 
         Args:
             coefficients: [K] float32.
             threshold: contributions of a plane to a block below this size are left out, in units of the attribute.
+            exact: blend in float32 also where a faster integer blend (weights of 16 bits) is available.
         """
-        if len(self.blocks):
-            blend_blocks(self.planes, self.steps, self.component, coefficients, self.blocks, np.float32(threshold),
-                         out.reshape(len(out), -1))
+        if not len(self.blocks):
+            return
+        weights = (self.steps, self.component, coefficients, self.blocks, np.float32(threshold))
+        target = out.reshape(len(out), -1)
+        if exact or self._pairs is None:
+            blend_blocks(self.planes, *weights, target)
+        else:
+            blend_pairs(self._pairs, *weights, np.empty(self.planes.shape[2], np.int32), target)
+
+    @cached_property
+    def _pairs(self) -> NDArray[np.int8] | None:
+        """The planes as the integer blend wants them, where the processor has the instruction for it."""
+        if LANES == 0 or len(self.component) > 2 * MAX_PAIRS:
+            return None
+        return interleave_pairs(self.planes)
 
     def dense(self) -> FloatArray:
         """The basis as it is after rounding, [K, R, C] float32."""

@@ -50,7 +50,7 @@ class Avatar:
         pack: the pack the identity belongs to.
         identity: the person.
         settings: how strongly head movement is followed.
-        exact: blend even what nobody can see (for measurements).
+        exact: blend in float32, and even what nobody can see (for measurements).
     """
 
     def __init__(self, pack: AvatarPack, identity: Identity, settings: MotionSettings | None = None, *,
@@ -58,6 +58,7 @@ class Avatar:
         self.model = AvatarModel(pack)
         self.identity = identity
         self.settings = settings or MotionSettings()
+        self._exact = exact
         self._negligible = (0.0,) * 4 if exact else _NEGLIGIBLE
         self._regress = pack.regressor.for_identity(identity.latent)
         additive = pack.manifest.rotation == "additive"
@@ -107,7 +108,7 @@ class Avatar:
         """Fills the row residuals from blend coefficients [D]."""
         parts = np.split(np.ascontiguousarray(coefficients, np.float32), self._splits)
         for basis, part, residual, small in zip(self.pack.basis, parts, self._residuals, self._negligible, strict=True):
-            basis.blend(part, residual, small)
+            basis.blend(part, residual, small, self._exact)
 
     def apply_rows(self, out: Gaussians) -> None:
         """Moves the Gaussians with their rows."""

@@ -49,7 +49,7 @@ def test_blend_equals_dense_product(sample):
     for basis, wanted in zip(sample.pack.basis, row_residuals(sample.pack, coefficients), strict=True):
         out = basis.zeros()
         out[:] = 7.0  # stored blocks must be overwritten, not added to
-        basis.blend(coefficients[start:start + basis.components], out)
+        basis.blend(coefficients[start:start + basis.components], out, exact=True)
         start += basis.components
         got = out.transpose(0, 2, 1).reshape(-1, basis.channels)[:basis.rows]
         np.testing.assert_allclose(got, wanted, atol=2e-6 * np.abs(wanted).max())  # float32 sums of a few terms
@@ -74,14 +74,14 @@ def test_inactive_blocks_are_not_stored_and_read_as_zero():
     out = stored.zeros()
     stored.blend(np.array([1.0, 2.0], np.float32), out)
     assert out[[0, 1, 3, 4]].max() == 0
-    np.testing.assert_allclose(out[2, :, 2100 - 2048], 3.0, rtol=1e-6)
+    np.testing.assert_allclose(out[2, :, 2100 - 2048], 3.0, rtol=1e-4)  # weights of 16 bits
 
 
 def test_skipping_planes_stays_below_the_threshold_per_plane(sample):
     basis = sample.pack.basis[0]
     coefficients = np.linspace(1e-3, 1.0, basis.components).astype(np.float32)
     exact, skipped = basis.zeros(), basis.zeros()
-    basis.blend(coefficients, exact)
+    basis.blend(coefficients, exact, exact=True)
     threshold = 0.002
     basis.blend(coefficients, skipped, threshold)
     difference = np.abs(exact - skipped).max()
