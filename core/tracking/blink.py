@@ -18,7 +18,8 @@ BLINK_SCORES = [SCORE_NAMES.index("eyeBlinkLeft"), SCORE_NAMES.index("eyeBlinkRi
 
 AVERAGE_OPEN, AVERAGE_CLOSED = 0.30, 0.09  # aperture / width of the eye
 AVERAGE_OPEN_SCORE, AVERAGE_CLOSED_SCORE = 0.08, 0.60
-OPEN_PERCENTILE = 70.0
+OPEN_SHARE = 0.6  # frames with at least this share of the widest aperture count as open
+WIDEST_PERCENTILE = 95.0
 CLOSED_PERCENTILE = 1.0
 CLOSED_SHARE = 0.55  # the least aperture seen counts as closed when it is below this share of the open one
 SCORE_SHARE = 0.5  # how much the score counts beside the aperture
@@ -58,14 +59,18 @@ def lid_aperture(points: NDArray) -> NDArray:
 
 
 def measure_lid_range(clip: Sequence[Landmarks]) -> LidRange:
-    """A person's range from a clip. Where no blink was seen, closed stands at an average person's share of open."""
+    """A person's range from a clip: open is the median of the frames with open eyes, closed the least seen.
+
+    Where no blink was seen, closed stands at an average person's share of open.
+    """
     aperture = np.stack([lid_aperture(landmarks.points) for landmarks in clip])
     scores = np.stack([landmarks.scores[BLINK_SCORES] for landmarks in clip]).astype(float)
-    opened = np.percentile(aperture, OPEN_PERCENTILE, axis=0)
+    widest = np.percentile(aperture, WIDEST_PERCENTILE, axis=0)
+    wide = aperture >= OPEN_SHARE * widest
+    opened, open_score = (np.array([np.median(values[wide[:, eye], eye]) for eye in range(2)]) for values in (aperture, scores))
     least = np.percentile(aperture, CLOSED_PERCENTILE, axis=0)
     blinked = least < CLOSED_SHARE * opened
     closed = np.where(blinked, least, opened * AVERAGE_CLOSED / AVERAGE_OPEN)
-    open_score = np.percentile(scores, 100 - OPEN_PERCENTILE, axis=0)
     most = np.percentile(scores, 100 - CLOSED_PERCENTILE, axis=0)
     closed_score = np.where(blinked, np.maximum(most, open_score + 0.2), np.maximum(AVERAGE_CLOSED_SCORE, open_score + 0.3))
     return LidRange(opened, closed, open_score, closed_score)

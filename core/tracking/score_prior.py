@@ -23,7 +23,7 @@ COLUMN_STRENGTH = {
     "jawOpen": 3.0,
     "mouthSmile": 2.0,
     "mouthPucker": 1.0,
-    "mouthFunnel": 1.0,
+    "mouthFunnel": 3.0,
     "mouthLowerDown": 2.0,
     "browDown": 0.5,
     "browInnerUp": 0.5,
