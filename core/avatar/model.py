@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from core.avatar.basis import ATTRIBUTES
@@ -125,7 +123,3 @@ class Avatar:
         turn_at_neck(self.identity.neck_weight, motion.rotation, motion.axis, motion.angle, self.identity.neck_joint,
                      motion.head_shift, motion.body_shift, out.xyz, out.quat)
 
-
-def neutral_params(layout: PsiLayout) -> HeadParams:
-    """A relaxed face for a pack's ψ layout."""
-    return replace(HeadParams.neutral(layout.expression))
