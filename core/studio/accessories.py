@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from core.studio.anatomy import Anatomy, nearest_triangles
 from core.studio.illumination import LitHead
@@ -14,6 +15,7 @@ FRAME_DISTANCE = 0.0125  # metres from the front of the eyeball to the rims
 # exponent of the superellipse, half width and half height in metres
 RIM_SHAPES = {"round": (2.0, 0.0235, 0.0215), "rectangular": (4.5, 0.0255, 0.0165), "oval": (2.4, 0.0255, 0.0190)}
 RIM_STEPS = 64
+BROW_GAP, LARGEST_SHIFT = 0.0025, 0.008
 
 
 def accessories(anatomy: Anatomy, traits: Traits, lit: LitHead) -> list[Splats]:
@@ -33,11 +35,12 @@ def _glasses(anatomy: Anatomy, traits: Traits, lit: LitHead) -> list[Splats]:
     front = max(ball[:, 2].max() for ball in balls) + FRAME_DISTANCE
     apart = abs(centers[0][0] - centers[1][0])
     half_width = min(half_width, apart / 2 - 0.006)
+    rim = _superellipse(exponent, half_width, half_height)
+    front += _brow_clearance(anatomy, lit, centers, rim, front)
     light = lit.irradiance[anatomy.skin_vertices].mean() * 0.9
     root = _bridge_triangle(anatomy)
     groups = []
     for eye, center in zip(anatomy.eyes, centers, strict=True):
-        rim = _superellipse(exponent, half_width, half_height)
         points = np.stack([center[0] + eye.side * (0.0012 + rim[:, 0]), center[1] - 0.0015 + rim[:, 1],
                            front - 0.0022 * (rim[:, 0] / half_width) ** 2], 1)
         groups.append(_rod(points, np.roll(points, -1, 0), wear.frame_width, wear.frame_color, light, traits, root))
@@ -49,6 +52,16 @@ def _glasses(anatomy: Anatomy, traits: Traits, lit: LitHead) -> list[Splats]:
     arch = left + (right - left) * t + np.sin(np.pi * t) * vector(0, 0.0022, 0.0015)
     groups.append(_rod(arch[:-1], arch[1:], wear.frame_width, wear.frame_color, light, traits, root))
     return groups
+
+
+def _brow_clearance(anatomy: Anatomy, lit: LitHead, centers: list[Array], rim: Array, front: float) -> float:
+    """How far the frame must move forward so that the upper rims stay in front of the brows, metres."""
+    skin = lit.vertices[anatomy.skin_vertices]
+    skin = skin[skin[:, 2] > front - 0.05]
+    upper = rim[rim[:, 1] > 0]
+    points = np.concatenate([center[:2] + upper for center in centers])
+    depth = skin[cKDTree(skin[:, :2]).query(points)[1], 2]
+    return float(np.clip((depth + BROW_GAP).max() - front, 0.0, LARGEST_SHIFT))
 
 
 def _superellipse(exponent: float, half_width: float, half_height: float) -> Array:

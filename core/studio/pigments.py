@@ -13,8 +13,9 @@ from core.studio.regions import HairRegions
 from core.studio.traits import Traits
 
 PALE_SKIN = vector(0.88, 0.76, 0.645)
-MELANIN_ABSORPTION = vector(0.56, 0.86, 1.14)
+MELANIN_ABSORPTION = vector(0.66, 0.92, 1.15)
 HEMOGLOBIN_ABSORPTION = vector(0.13, 0.95, 0.75)
+BLOOD_MASKING = 0.25  # melanin lies above the blood: dark skin blushes less
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def forehead(rest: Array) -> Array:
 def skin_albedo(anatomy: Anatomy, traits: Traits, regions: HairRegions, noise: SkinNoise) -> Array:
     """Linear albedo [M, 3]: absorption by melanin and haemoglobin, then paint."""
     melanin = _melanin(anatomy, traits, noise) + _marks(anatomy, traits, regions)
-    absorbed = melanin[:, None] * MELANIN_ABSORPTION + _hemoglobin(anatomy, traits, noise)[:, None] * HEMOGLOBIN_ABSORPTION
+    blood = _hemoglobin(anatomy, traits, noise) / (1 + BLOOD_MASKING * traits.skin.melanin)
+    absorbed = melanin[:, None] * MELANIN_ABSORPTION + blood[:, None] * HEMOGLOBIN_ABSORPTION
     albedo = PALE_SKIN * np.exp(-absorbed)
     albedo = _with_makeup(anatomy, traits, albedo)
     return _with_lips(anatomy, traits, albedo)

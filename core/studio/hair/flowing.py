@@ -155,8 +155,8 @@ def _fall(scalp: Scalp, ear: str | None) -> Field:
         # below the chin hair divides: in front of the shoulders or behind them, not out over the arms
         low = smoothstep(-0.09, -0.14, x[:, 1])
         forward = np.where(x[:, 2] > SHOULDER_LINE_Z, 1.0, -1.0)
-        pull[:, 2] += 0.26 * low * forward
-        pull[:, 0] -= 0.35 * low * np.sign(x[:, 0]) * smoothstep(0.060, 0.085, np.abs(x[:, 0]))
+        pull[:, 2] += 0.34 * low * forward
+        pull[:, 0] -= 0.85 * low * np.sign(x[:, 0]) * smoothstep(0.060, 0.085, np.abs(x[:, 0]))
         if is_bob and grown > 0.65:
             pull -= outward * 0.30
             pull[:, 1] -= 0.1
