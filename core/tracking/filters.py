@@ -107,10 +107,11 @@ class ParamsFilter:
         self._translation = OneEuro(settings.translation, settings.strength)
         self._expression = OneEuro(settings.expression, settings.strength)
         self._eyes = OneEuro(settings.eyes, settings.strength)
+        self._scores = OneEuro(settings.expression, settings.strength)
 
     def reset(self) -> None:
         """Forget the past, as after a seek."""
-        for part in (self._rotation, self._translation, self._expression, self._eyes):
+        for part in (self._rotation, self._translation, self._expression, self._eyes, self._scores):
             part.reset()
 
     def __call__(self, params: HeadParams) -> HeadParams:
@@ -124,6 +125,7 @@ class ParamsFilter:
         expression[self._bypass] = params.expression[self._bypass]
         eyes = np.radians(self._eyes(np.degrees(np.concatenate([params.left_eye_pose, params.right_eye_pose])), seconds))
         return replace(params, expression=expression.astype(np.float32),
+                       scores=self._scores(params.scores, seconds).astype(np.float32),
                        jaw_pose=(moving[count:] / JAW_SCALE).astype(np.float32),
                        left_eye_pose=eyes[:3].astype(np.float32), right_eye_pose=eyes[3:].astype(np.float32),
                        head_rotation=rotation.astype(np.float32), head_translation=translation.astype(np.float32))
@@ -160,7 +162,15 @@ def interpolate(a: HeadParams, b: HeadParams, weight: float) -> HeadParams:
     turn = axis_angle_from_rotation(rotation_from_axis_angle(np.asarray(b.head_rotation, float)) @ start.T)
     rotation = axis_angle_from_rotation(rotation_from_axis_angle(weight * turn) @ start)
     return replace(b, expression=mix(a.expression, b.expression), jaw_pose=mix(a.jaw_pose, b.jaw_pose),
+                   scores=_mix_scores(a.scores, b.scores, weight),
                    left_eye_pose=mix(a.left_eye_pose, b.left_eye_pose),
                    right_eye_pose=mix(a.right_eye_pose, b.right_eye_pose),
                    head_rotation=rotation.astype(np.float32),
                    head_translation=mix(a.head_translation, b.head_translation))
+
+
+def _mix_scores(a: NDArray, b: NDArray, weight: float) -> NDArray:
+    """Scores between two heads; a head without any is at rest, where they are zero."""
+    size = max(len(a), len(b))
+    a, b = (scores if len(scores) else np.zeros(size) for scores in (a, b))
+    return ((1 - weight) * a + weight * b).astype(np.float32)

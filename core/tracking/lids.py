@@ -46,6 +46,13 @@ class LidColumns:
         }
         return {self._columns[name]: float(value) for name, value in by_name.items() if name in self._columns}
 
+    def keep_shut(self, expression: NDArray) -> None:
+        """Take eyeWide off closing eyes, in place: the fit widens them to explain lids that are seen ajar in a blink."""
+        for side in ("Left", "Right"):
+            if f"eyeWide{side}" in self._columns and f"eyeBlink{side}" in self._columns:
+                closed = np.clip(expression[self._columns[f"eyeBlink{side}"]], 0, 1)
+                expression[self._columns[f"eyeWide{side}"]] *= 1 - closed
+
 
 def _lowering(rig: LandmarkRig, side: str, index: int) -> float:
     """How much of a blink's lid motion a full look down makes."""

@@ -21,6 +21,7 @@ VERSION = 1
 LARGEST_FILE = 1 << 30
 _STATES = tuple(TrackState)
 _ROWS = {"psi": None, "head_rotation": 3, "head_translation": 3, "time_ns": 0, "state": 0, "residual": 0}
+_SCORE_COUNTS = (0, 52)  # motion that was not tracked, such as the demo's, has no scores
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def write_motion(path: Path, motion: MotionClip) -> None:
         "time_ns": np.array([p.time_ns for p in frames], np.int64),
         "state": np.array([_STATES.index(p.state) for p in frames], np.int8),
         "residual": np.array([p.residual for p in frames], np.float32),
+        "scores": _stack_scores(frames),
     }
     temporary = None
     try:
@@ -117,10 +119,10 @@ def read_motion(path: Path) -> MotionClip:
     blank = HeadParams.neutral(len(names))
     params = tuple(
         HeadParams(blank.expression, blank.jaw_pose, blank.left_eye_pose, blank.right_eye_pose, rotation, translation, shape,
-                   _STATES[state], float(residual), int(time)).with_psi(psi)
-        for psi, rotation, translation, time, state, residual in zip(
+                   _STATES[state], float(residual), int(time), scores).with_psi(psi)
+        for psi, rotation, translation, time, state, residual, scores in zip(
             arrays["psi"], arrays["head_rotation"], arrays["head_translation"], arrays["time_ns"], arrays["state"],
-            arrays["residual"], strict=True))
+            arrays["residual"], arrays["scores"], strict=True))
     width, height = (int(x) for x in arrays["source_size"])
     return MotionClip(params, names, str(arrays["head_sha256"]), (width, height))
 
@@ -136,7 +138,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray]:
             version = int(archive["version"])
             if version > VERSION:
                 raise InputError(f"{path}: motion format {version} is newer than this program's {VERSION}", "update the program")
-            return {name: archive[name] for name in ("expression_names", "head_sha256", "source_size", "shape", *_ROWS)}
+            return {name: archive[name] for name in ("expression_names", "head_sha256", "source_size", "shape", "scores", *_ROWS)}
     except FileNotFoundError as error:
         raise InputError(f"{path}: does not exist") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError, TypeError) as error:
@@ -155,8 +157,12 @@ def _check_rows(path: Path, arrays: dict[str, NDArray], layout: PsiLayout) -> No
         wanted = (count,) if columns == 0 else (count, columns or layout.size)
         if array.shape != wanted or array.dtype.kind not in "fi" or not np.isfinite(array).all():
             raise InputError(f"{path}: the motion file is damaged ({name})")
-    for name in ("shape", "source_size"):
-        if arrays[name].ndim != 1 or arrays[name].dtype.kind not in "fi" or not np.isfinite(arrays[name]).all():
+    scores = arrays["scores"]
+    if scores.ndim != 2 or scores.shape[0] != count or scores.shape[1] not in _SCORE_COUNTS or scores.dtype.kind != "f":
+        raise InputError(f"{path}: the motion file is damaged (scores)")
+    for name in ("shape", "source_size", "scores"):
+        flat = arrays[name].ndim == 1 or name == "scores"
+        if not flat or arrays[name].dtype.kind not in "fi" or not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: the motion file is damaged ({name})")
     if count < 1 or len(arrays["source_size"]) != 2:
         raise InputError(f"{path}: the motion file holds no motion")
@@ -168,3 +174,9 @@ def _check_rows(path: Path, arrays: dict[str, NDArray], layout: PsiLayout) -> No
 
 def _stack(rows: list[NDArray], width: tuple[int, ...]) -> NDArray:
     return np.stack(rows).astype(np.float32) if rows else np.zeros((0, *width), np.float32)
+
+
+def _stack_scores(frames: Sequence[HeadParams]) -> NDArray:
+    """Scores [M, 52]; frames at rest in a tracked clip score zero. [M, 0] when no frame has any."""
+    count = max((len(p.scores) for p in frames), default=0)
+    return _stack([p.scores if len(p.scores) else np.zeros(count) for p in frames], (count,))

@@ -114,6 +114,7 @@ class FaceFitter:
             expression = self._mouth(expression, fit.jaw, closed)
         for column, value in lids.items():
             expression[column] = value
+        self._lids.keep_shut(expression)
         jaw = (fit.jaw[0] * self.rig.jaw_open_angle, fit.jaw[1] * self.rig.jaw_yaw_angle, 0.0)
         return HeadParams(
             expression=expression.astype(np.float32), jaw_pose=np.array(jaw, np.float32),
@@ -121,6 +122,7 @@ class FaceFitter:
             head_rotation=axis_angle_from_rotation(fit.rotation).astype(np.float32),
             head_translation=fit.translation.astype(np.float32), shape=self.calibration.shape.astype(np.float32),
             state=TrackState.TRACKED, residual=fit.residual, time_ns=landmarks.time_ns,
+            scores=(landmarks.scores - self.calibration.neutral_scores).astype(np.float32),
         )
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from core.errors import InputError, OutputError
+from core.head.library import load_open_head
 from core.tracking.motion_clip import VERSION, MotionClip, check_motion_output, read_motion, write_motion
 from core.types import HeadParams, TrackState
 
@@ -133,3 +134,16 @@ def test_unusable_outputs_are_named_before_the_work(tmp_path):
         with pytest.raises(OutputError):
             check_motion_output(tmp_path / bad)
     check_motion_output(tmp_path / "m.npz")
+
+
+def test_scores_come_back_and_motion_without_them_stays_without(tmp_path):
+    head = load_open_head()
+    scores = np.linspace(-0.2, 0.9, 52, dtype=np.float32)
+    tracked = replace(HeadParams.neutral(head.expression_count), scores=scores)
+    lost = replace(HeadParams.neutral(head.expression_count), time_ns=1)
+    write_motion(tmp_path / "a.npz", MotionClip.of([tracked, lost], head))
+    first, second = read_motion(tmp_path / "a.npz").params
+    np.testing.assert_array_equal(first.scores, scores)
+    np.testing.assert_array_equal(second.scores, 0)
+    write_motion(tmp_path / "b.npz", MotionClip.of([lost], head))
+    assert len(read_motion(tmp_path / "b.npz").params[0].scores) == 0
