@@ -195,7 +195,7 @@ def _by_skin(table: dict[str, tuple[float, float, float]], melanin: float) -> di
 
 
 def _sample_skin(ancestry: Array, age: float, rng: np.random.Generator) -> SkinTraits:
-    melanin = float(np.clip(ancestry @ [1.95, 0.56, 0.38] + rng.normal(0, 0.18), 0.36, 2.4))
+    melanin = float(np.clip(ancestry @ [1.95, 0.56, 0.38] + rng.normal(0, 0.18), 0.41, 2.4))
     return SkinTraits(
         melanin=melanin,
         hemoglobin=float(np.clip(rng.normal(0.27, 0.045), 0.19, 0.38)),

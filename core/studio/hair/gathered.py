@@ -13,7 +13,7 @@ BUN_RADIUS = 0.030
 
 
 def ponytail(scalp: Scalp) -> list[Strands]:
-    knot = _knot(scalp, height=0.050 if scalp.traits.hair.volume > 1 else 0.015)
+    knot = _knot(scalp, height=0.105 if scalp.traits.hair.volume > 0.95 else 0.03)
     return [*_combed_to(scalp, knot), _tail(scalp, knot), *fringe(scalp, 720)]
 
 
@@ -61,8 +61,8 @@ def _rows_near(scalp: Scalp, knot: Array, count: int) -> Array:
 def _tail(scalp: Scalp, knot: Array, count: int = 420) -> Strands:
     hair, rng = scalp.traits.hair, scalp.rng
     roots = knot + vector(0, 0.002, -0.004) + rng.normal(0, 0.0045, (count, 3))
-    length = np.maximum(0.20 * hair.length * rng.uniform(0.85, 1.08, count), 0.1)
-    strands = scalp.grow(roots, vector(0, 0.25, -1) + rng.normal(0, 0.16, (count, 3)), length, 14, 0.34, 0.010, face=False)
+    length = np.maximum(0.25 * hair.length * rng.uniform(0.85, 1.08, count), 0.1)
+    strands = scalp.grow(roots, vector(0, 0.55, -0.8) + rng.uniform(-0.22, 0.22, (count, 3)), length, 14, 0.34, 0.010, face=False)
     strands, clump = scalp.clump(strands, 20, 0.5, 1.2, 0.5)
     if hair.wave > 0.5:
         strands = scalp.wave(strands, clump, 0.005, 0.08, length)
