@@ -112,10 +112,11 @@ def move_with_rows(base_xyz, base_quat, base_scale, base_opacity, row, offset, t
             sx, sy, sz = su * t[0, 0] + sv * t[1, 0], su * t[0, 1] + sv * t[1, 1], su * t[0, 2] + sv * t[1, 2]
             vx, vy, vz = vx + sx, vy + sy, vz + sz
             dx, dy, dz = dx + sx, dy + sy, dz + sz
-            scale[n, 0], scale[n, 1], cosine, sine = _stretch_patch(base_scale[n, 0], base_scale[n, 1], axis[n, 0], axis[n, 1],
-                                                                    uu, uv, vv)
+            s0, s1, cosine, sine = _stretch_patch(base_scale[n, 0], base_scale[n, 1], axis[n, 0], axis[n, 1], uu, uv, vv)
+            scale[n, 0], scale[n, 1] = s0, s1
             # the patch turns in its own plane first: q0 ⊗ (cos, 0, 0, sin)
-            w0, x0, y0, z0 = w0 * cosine - z0 * sine, x0 * cosine + y0 * sine, y0 * cosine - x0 * sine, z0 * cosine + w0 * sine
+            w0, z0 = w0 * cosine - z0 * sine, z0 * cosine + w0 * sine
+            x0, y0 = x0 * cosine + y0 * sine, y0 * cosine - x0 * sine
         # row residual p = tan(θ/4)·axis -> unit quaternion (1 − |p|², 2p) / (1 + |p|²)
         squared = px * px + py * py + pz * pz
         inverse = one / (one + squared)

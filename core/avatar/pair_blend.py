@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 _I8, _I16, _I32 = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 _INSTRUCTIONS = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd"}
-_GROUP = 4  # pairs that are added per pass over the sums
+_GROUP = 8  # pairs that are added per pass over the sums
 _LARGEST_WEIGHT = 32767
 MAX_PAIRS = 256
 
@@ -46,14 +46,17 @@ def interleave_pairs(planes: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 @intrinsic
-def _add_products(typing_context, sums, start, pairs, first, second, third, fourth, w0, w1, w2, w3):
-    """sums[start + j] += Σ_k pairs[k-th offset + 2(start + j)] · low half of w_k + the byte after it · high half of w_k."""
-    signature = types.void(sums, types.intp, pairs, *[types.intp] * _GROUP, *[types.int32] * _GROUP)
+def _add_products(typing_context, sums, start, pairs, offsets, weights):
+    """sums[start + j] += Σ_k pairs[o_k + 2(start + j)] · low half of w_k + the byte after it · high half of w_k.
+
+    `offsets` and `weights` are tuples of `_GROUP` numbers o_k and w_k.
+    """
+    signature = types.void(sums, types.intp, pairs, types.UniTuple(types.intp, _GROUP), types.UniTuple(types.int32, _GROUP))
     sums_type, words_type, bytes_type = (ir.VectorType(_I32, LANES), ir.VectorType(_I16, 2 * LANES),
                                          ir.VectorType(_I8, 2 * LANES))
 
     def generate(context, builder, signature, arguments):
-        sums_array, index, pairs_array, *rest = arguments
+        sums_array, index, pairs_array, offsets, weights = arguments
         address = context.make_array(signature.args[0])(context, builder, value=sums_array).data
         address = builder.bitcast(builder.gep(address, [index]), sums_type.as_pointer())
         data = context.make_array(signature.args[2])(context, builder, value=pairs_array).data
@@ -62,12 +65,13 @@ def _add_products(typing_context, sums, start, pairs, first, second, third, four
             builder.module, ir.FunctionType(sums_type, [words_type, words_type]), name)
         undefined = ir.Constant(sums_type, ir.Undefined)
         total = builder.load(address, align=4)
-        for offset, weight in zip(rest[:_GROUP], rest[_GROUP:], strict=True):
+        for k in range(_GROUP):
+            offset, weight = builder.extract_value(offsets, k), builder.extract_value(weights, k)
             place = builder.gep(data, [builder.add(offset, builder.add(index, index))])
             values = builder.sext(builder.load(builder.bitcast(place, bytes_type.as_pointer()), align=1), words_type)
             one = builder.insert_element(undefined, weight, ir.Constant(_I32, 0))
-            weights = builder.shuffle_vector(one, undefined, ir.Constant(sums_type, [0] * LANES))
-            total = builder.add(total, builder.call(multiply, [values, builder.bitcast(weights, words_type)]))
+            both = builder.shuffle_vector(one, undefined, ir.Constant(sums_type, [0] * LANES))
+            total = builder.add(total, builder.call(multiply, [values, builder.bitcast(both, words_type)]))
         builder.store(total, address, align=4)
         return context.get_dummy_value()
 
@@ -113,8 +117,11 @@ def blend_pairs(pairs, steps, component, coefficients, blocks, threshold, sums, 
         flat = pairs[b].reshape(-1)
         sums[:] = 0
         for g in range(0, count, _GROUP):
+            offsets = (offset[g], offset[g + 1], offset[g + 2], offset[g + 3],
+                       offset[g + 4], offset[g + 5], offset[g + 6], offset[g + 7])
+            weights = (packed[g], packed[g + 1], packed[g + 2], packed[g + 3],
+                       packed[g + 4], packed[g + 5], packed[g + 6], packed[g + 7])
             for j in range(0, length, LANES):
-                _add_products(sums, j, flat, offset[g], offset[g + 1], offset[g + 2], offset[g + 3],
-                              packed[g], packed[g + 1], packed[g + 2], packed[g + 3])
+                _add_products(sums, j, flat, offsets, weights)
         for j in range(length):
             target[j] = scale * float32(sums[j])

@@ -144,7 +144,7 @@ def test_rows_and_anchors_reproduce_the_exact_rig(head, teacher):
         assert np.abs(exact.xyz - person.gaussians.xyz).max() > 2e-3  # the face does move
         distance = np.linalg.norm(driven.xyz - exact.xyz, axis=1)
         assert np.percentile(distance, 99.9) < 5e-6  # rows have 15 bits: 1/32000 of a few centimetres
-        assert distance.max() < 2e-3  # a sliver in the corner of the eye turns over, its axis is not defined
+        assert distance.max() < 5e-3  # a sliver in the corner of the eye turns over, its axis is not defined
         # closing lids stretch twentyfold, which makes for coarse steps in their blocks
         assert np.percentile(np.abs(driven.scale / exact.scale - 1), 99.9) < 0.02
         # covariances, because the axes of round patches are arbitrary
