@@ -169,7 +169,7 @@ def sample_traits(seed: int, head: HeadModel) -> Traits:
     wanted_age = 19 + 55 * rng.beta(1.05, 1.65)
     cast = cast_shape(head, masculine, wanted_age, rng.dirichlet([0.45] * 3), np.random.default_rng([seed, 1]))
     age = float(np.clip(cast.age, 18, 75))
-    skin = _sample_skin(cast.ancestry, age, rng)
+    skin = _sample_skin(masculine, cast.ancestry, age, rng)
     hair, base_color = _sample_hair(masculine, age, skin.melanin, cast.ancestry, rng)
     return Traits(
         seed=seed, shape=cast.shape, masculine=masculine, age=age, ancestry=cast.ancestry, skin=skin, hair=hair,
@@ -194,7 +194,7 @@ def _by_skin(table: dict[str, tuple[float, float, float]], melanin: float) -> di
     return {name: float(np.interp(melanin, (0.4, 0.85, 1.5), row)) for name, row in table.items()}
 
 
-def _sample_skin(ancestry: Array, age: float, rng: np.random.Generator) -> SkinTraits:
+def _sample_skin(masculine: bool, ancestry: Array, age: float, rng: np.random.Generator) -> SkinTraits:
     melanin = float(np.clip(ancestry @ [1.95, 0.56, 0.38] + rng.normal(0, 0.18), 0.41, 2.4))
     return SkinTraits(
         melanin=melanin,
@@ -204,7 +204,7 @@ def _sample_skin(ancestry: Array, age: float, rng: np.random.Generator) -> SkinT
         blush=float(np.clip(rng.normal(1.0, 0.45), 0.2, 2.2)),
         freckles=float(np.clip(rng.normal(-0.25, 0.5), 0, 1.2)) * (melanin < 0.65),
         moles=int(rng.integers(0, 4)),
-        lip_saturation=float(np.clip(rng.normal(1.0, 0.25), 0.5, 1.6)),
+        lip_saturation=float(np.clip(rng.normal(0.65 if masculine else 1.0, 0.22), 0.3, 1.5)),
     )
 
 
