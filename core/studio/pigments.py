@@ -117,7 +117,8 @@ def _with_lips(anatomy: Anatomy, traits: Traits, albedo: Array) -> Array:
     tint = vector(0.84, 0.575, 0.60) * fair + vector(0.76, 0.57, 0.64) * (1 - fair)
     color = albedo * tint ** (0.7 + 0.4 * saturation)
     paint = traits.makeup.lipstick
-    color = color * (1 - paint) + paint * traits.makeup.lip_color
+    deeper = 1 - 0.45 * float(smoothstep(0.8, 1.8, traits.skin.melanin))  # lipsticks are chosen to suit the skin
+    color = color * (1 - paint) + paint * deeper * traits.makeup.lip_color
     color = color * (1 + 0.07 * value_noise(rest * [6, 0.8, 0.8], 0.0035, traits.noise_seed("lips")))[:, None]
     albedo = albedo * (1 - 0.90 * weight) + color * 0.90 * weight
     seam = 0.66 * np.exp(-((anatomy.regions.mouth_distance / 0.0016) ** 2)) * (lips > 0.05)

@@ -118,7 +118,7 @@ def _sheen(anatomy: Anatomy, traits: Traits, lit: LitHead, noise: SkinNoise, bum
     key, fill = light.key.direction, light.fill.direction
     oil = 0.55 + 0.8 * gaussian_spot(rest, (0, 0.05, 0.02), 0.035) + 1.3 * gaussian_spot(rest, (0, -0.034, 0.04), 0.012)
     oil = (oil + 0.7 * paired_spot(rest, (0.04, -0.02, 0.0), 0.015)) * traits.skin.oiliness
-    wet = anatomy.regions.lips * (0.8 + 1.3 * traits.makeup.lipstick)
+    wet = anatomy.regions.lips * (0.65 + 0.8 * traits.makeup.lipstick)
     from_key = key_seen * (0.040 * lobe(key, 9) + 0.055 * lobe(key, 34) * oil + 0.17 * wet * lobe(key, 55))
     from_fill = occlusion * (0.018 * lobe(fill, 12) + 0.03 * wet * lobe(fill, 40))
     strength = from_key * light.key.intensity * 0.42 + from_fill * light.fill.intensity

@@ -124,7 +124,7 @@ def _hanging(scalp: Scalp, hang: Hang, spacing: float = 0.0) -> tuple[Array, Arr
 def _crosses_face(strands: Array) -> Array:
     """Whether a strand wanders over the forehead or cheeks: strays that would look like scratches [S]."""
     width, y, z = np.abs(strands[..., 0]), strands[..., 1], strands[..., 2]
-    return ((width < 0.050) & (y < 0.042) & (y > -0.10) & (z > -0.03)).any(1)
+    return ((width < 0.048) & (y < 0.053) & (y > -0.10) & (z > -0.03)).any(1)
 
 
 def _evenly_spaced(points: Array, spacing: float) -> Array:
