@@ -14,7 +14,8 @@ from core.tracking.solver import Fit, viewer_points
 from core.types import FloatArray, Landmarks
 
 BLINKING = 0.45  # above this closure the iris is not to be trusted and the gaze is held
-LIMIT = np.radians([30.0, 45.0])  # pitch, yaw
+LIMIT = np.radians([26.0, 34.0])  # pitch, yaw: beyond, people turn the head, and an iris hides behind the lids
+EASY = np.radians([14.0, 20.0])  # up to here gaze is followed exactly, then ever less up to the limit
 # The landmarker draws irises toward the middle of the lids' opening. Measured on rendered people of known gaze
 # (tools/tracking_truth.py): of a turn it shows these shares, and straight-ahead eyes seem to look down a little.
 SEEN_SHARE = np.array([0.5, 0.83])
@@ -95,7 +96,14 @@ def true_directions(seen: NDArray, gaze_range: GazeRange) -> NDArray:
     relative = (seen - gaze_range.zero) / SEEN_SHARE
     together = relative.mean(0)
     apart = (relative - together) * (0.0, VERGENCE_SHARE)
-    return np.clip(together + apart, -LIMIT, LIMIT)
+    return soften(together + apart)
+
+
+def soften(gaze: NDArray) -> NDArray:
+    """(pitch, yaw) [..., 2] that keep their order but never pass `LIMIT`."""
+    beyond = np.maximum(np.abs(gaze) - EASY, 0)
+    room = LIMIT - EASY
+    return np.sign(gaze) * (np.minimum(np.abs(gaze), EASY) + room * np.tanh(beyond / room))
 
 
 class GazeTracker:

@@ -16,6 +16,7 @@ from core.tracking.gaze import (
     eye_pose,
     measure_gaze_range,
     pitch_yaw,
+    soften,
 )
 from core.tracking.lids import LidColumns
 from core.tracking.mouth import ClosedMouthRule, lip_gap, lips_closed
@@ -172,3 +173,12 @@ def test_the_rule_predicts_the_head_models_own_opening(head, embedding, rig):
     rest = embedding.points(head.vertices(np.zeros(0)))
     opening = (points[13, 1] - points[14, 1]) - (rest[13, 1] - rest[14, 1])
     assert ClosedMouthRule(rig).opening(expression.astype(float), np.array([0.5, 0])) == pytest.approx(opening, abs=1e-3)
+
+
+def test_gaze_is_followed_exactly_while_easy_and_in_order_beyond():
+    easy = np.radians([[10.0, -15.0], [-13.0, 19.0]])
+    np.testing.assert_allclose(soften(easy), easy)
+    yaw = np.radians(np.linspace(0, 80, 60))
+    softened = soften(np.stack([np.zeros(60), yaw], -1))[:, 1]
+    assert (np.diff(softened) > 0).all()
+    assert softened.max() < LIMIT[1] + 1e-12
