@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.cli import guarded
@@ -10,11 +10,12 @@ from core.errors import InputError, OutputError
 
 COMMANDS = {"distill": "extract the shared Gaussian blendshapes into an avatar pack"}
 STUDIO_RUN = "studio"
+FIRST_RESPONSE_SEED = 900_000  # far from the seeds that people try first
 
 
 @dataclass(kw_only=True)
 class DistillOptions:
-    """Extract AGORA-M: a basis, a coefficient regressor and an avatar pack. About five minutes on one core."""
+    """Extract AGORA-M: a basis, a coefficient regressor and an avatar pack. About ten minutes on one core."""
 
     out: Path
     """The pack to write (.agora)."""
@@ -28,6 +29,8 @@ class DistillOptions:
     """Passes of the regressor over the faces."""
     seed: int = 0
     """Of everything random."""
+    people: int = 24
+    """People on whom the driving response is fitted; 0 leaves it out."""
     check: bool = True
     """Measure the finished pack against the rig on unseen people."""
 
@@ -49,16 +52,23 @@ def _run(argv: list[str]) -> int:
 def distill(options: DistillOptions) -> int:
     """Makes a pack and says how good it is."""
     from core.avatar.pack import PACK_SUFFIX, write_pack
+    from core.avatar.sources import StudioSource
     from core.commands.progress import ProgressBars
     from core.head.library import load_open_head
     from trainer.distill import distill as extract
     from trainer.pack_metrics import evaluate_studio_pack
+    from trainer.response import fit_response
     from trainer.studio_teacher import StudioTeacher
 
     _check(options, PACK_SUFFIX)
     head = load_open_head()
     with ProgressBars() as bars:
         pack = extract(StudioTeacher(head), _settings(options), lambda stage, share: bars(stage, round(1000 * share), 1000))
+        if options.people:
+            source = StudioSource(pack, head)
+            seeds = range(FIRST_RESPONSE_SEED, FIRST_RESPONSE_SEED + options.people)
+            response = fit_response(source, head, seeds, progress=lambda share: bars("response", round(1000 * share), 1000))
+            pack = replace(pack, response=response)
         write_pack(options.out, pack)
         manifest = pack.manifest
         print(f"{options.out}: {manifest.rows} rows, K = {'/'.join(map(str, manifest.components))}, "
@@ -87,7 +97,8 @@ def _check(options: DistillOptions, suffix: str) -> None:
     """Refuses early what would fail after minutes of work."""
     if options.run != STUDIO_RUN:
         raise InputError(f"there is no run '{options.run}' to learn from", f"the run is '{STUDIO_RUN}'")
-    for name, smallest, largest in (("components", 1, 256), ("samples", 200, 10_000_000), ("epochs", 0, 100_000)):
+    for name, smallest, largest in (("components", 1, 256), ("samples", 200, 10_000_000), ("epochs", 0, 100_000),
+                                    ("people", 0, 10_000)):
         if not smallest <= getattr(options, name) <= largest:
             raise InputError(f"--{name} must be a whole number from {smallest} to {largest}")
     if options.out.suffix != suffix:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.avatar.kernels import STATIC_ROW
+from core.avatar.response import SCORE_COUNT
 from core.errors import InputError, PackError
 from core.types import FloatArray, Gaussians
 
@@ -35,6 +36,7 @@ class Identity:
         neck_weight: [N] float32, 1 moves with the head, 0 stays with the body.
         neck_joint: [3] float32 metres, where the head turns.
         tags: words that describe the person.
+        rest_scores: [52] float32, what the face landmarker reads on the resting face, or empty when nobody has looked.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Identity:
     neck_weight: FloatArray
     neck_joint: FloatArray
     tags: tuple[str, ...] = ()
+    rest_scores: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __len__(self) -> int:
         return len(self.gaussians)
@@ -65,7 +68,8 @@ class Identity:
         g = self.gaussians
         return {"xyz": g.xyz, "scale": g.scale, "quat": g.quat, "rgb": g.rgb, "opacity": g.opacity, "latent": self.latent,
                 "row": self.row, "offset": self.offset, "tangents": self.tangents, "axis": self.axis,
-                "opacity_gain": self.opacity_gain, "neck_weight": self.neck_weight, "neck_joint": self.neck_joint}
+                "opacity_gain": self.opacity_gain, "neck_weight": self.neck_weight, "neck_joint": self.neck_joint,
+                "rest_scores": self.rest_scores}
 
 
 def check_identity(where: str, tensors: dict[str, NDArray], name: str, seed: int | None, tags: tuple[str, ...],
@@ -81,6 +85,7 @@ def check_identity(where: str, tensors: dict[str, NDArray], name: str, seed: int
     shapes = {key: (n, *shape) for key, shape in _GAUSSIAN_SHAPES.items()}
     shapes |= {"latent": (latent_size,), "row": (n,), "offset": (n, 3), "tangents": (n, 2, 3), "axis": (n, 2),
                "opacity_gain": (n,), "neck_weight": (n,), "neck_joint": (3,)}
+    shapes["rest_scores"] = (SCORE_COUNT,) if len(tensors.get("rest_scores", ())) else (0,)
     if set(tensors) != set(shapes):
         odd = sorted(set(tensors) ^ set(shapes))[0]
         raise PackError(f"{where}/{odd}: is {'missing' if odd in shapes else 'unexpected'}")
@@ -95,7 +100,7 @@ def check_identity(where: str, tensors: dict[str, NDArray], name: str, seed: int
         raise PackError(f"{where}/row: out of range")
     gaussians = Gaussians(*(tensors[key] for key in _GAUSSIAN_SHAPES))
     rest = (tensors[key] for key in ("row", "offset", "tangents", "axis", "opacity_gain", "neck_weight", "neck_joint"))
-    return Identity(name, seed, tensors["latent"], gaussians, *rest, tags)
+    return Identity(name, seed, tensors["latent"], gaussians, *rest, tags, tensors["rest_scores"])
 
 
 def parse_seed(text: str | int) -> int:

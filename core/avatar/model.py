@@ -18,7 +18,7 @@ _NEGLIGIBLE = (2e-5, 1e-3, 2e-3, 3e-3)
 
 
 class AvatarModel:
-    """What all people of a pack share: the regressor and the driving response."""
+    """What all people of a pack share: the coefficient regressor."""
 
     def __init__(self, pack: AvatarPack) -> None:
         self.pack = pack
@@ -30,15 +30,16 @@ class AvatarModel:
             latent: [W] identity latent w.
             psi: [..., P] driving vector(s).
         """
-        return self.pack.regressor.for_identity(latent)(self.respond(psi))
+        return self.pack.regressor.for_identity(latent)(check_psi(self.pack, psi))
 
-    def respond(self, psi: FloatArray) -> FloatArray:
-        """ψ after the pack's driving response."""
-        psi = np.asarray(psi, np.float32)
-        if psi.shape[-1] != self.pack.manifest.psi.size:
-            raise InputError(f"pack '{self.pack.manifest.name}' is driven by {self.pack.manifest.psi.size} numbers, "
-                             f"{psi.shape[-1]} given", "the motion was made for another head model")
-        return psi if self.pack.response is None else self.pack.response(psi)
+
+def check_psi(pack: AvatarPack, psi: FloatArray) -> FloatArray:
+    """ψ as float32. Raises InputError when a pack is driven by more or fewer numbers."""
+    psi = np.asarray(psi, np.float32)
+    if psi.shape[-1] != pack.manifest.psi.size:
+        raise InputError(f"pack '{pack.manifest.name}' is driven by {pack.manifest.psi.size} numbers, {psi.shape[-1]} given",
+                         "the motion was made for another head model")
+    return psi
 
 
 class Avatar:
@@ -76,16 +77,23 @@ class Avatar:
         """The person with the expression and head pose of `params`.
 
         Args:
-            params: tracked head; its shape is ignored.
+            params: tracked head; its shape is ignored. Scores, where it has any, correct ψ by the pack's driving response.
             rest_translation: see `core.avatar.motion.head_motion`.
             out: Gaussians of an earlier call whose arrays may be overwritten; fresh ones are made without it.
         """
         motion = head_motion(params, self.identity.neck_joint, rest_translation, self.settings)
-        return self.pose(self.coefficients(params.psi()), motion, out)
+        return self.pose(self.coefficients(self.respond(params)), motion, out)
+
+    def respond(self, params: HeadParams) -> FloatArray:
+        """ψ [P] of `params`, corrected by the pack's driving response."""
+        psi, response = check_psi(self.pack, params.psi()), self.pack.response
+        if response is None:
+            return psi
+        return response.correct(psi, params.scores, params.head_rotation, self.identity.rest_scores)
 
     def coefficients(self, psi: FloatArray) -> FloatArray:
-        """Blend coefficients [..., D] of driving vector(s) [..., P], after the driving response."""
-        return self._regress(self.model.respond(psi))
+        """Blend coefficients [..., D] of driving vector(s) [..., P]."""
+        return self._regress(check_psi(self.pack, psi))
 
     def pose(self, coefficients: FloatArray, motion: HeadMotion | None = None, out: Gaussians | None = None) -> Gaussians:
         """Gaussians for blend coefficients [D] and a head motion."""

@@ -17,8 +17,9 @@ from core import studio
 from core.assets import cache_folder, resource, write_atomically
 from core.avatar.identity import Identity, check_identity, parse_seed
 from core.avatar.pack import AvatarPack, read_pack
+from core.avatar.resting import with_rest_scores
 from core.avatar.studio_binding import bind_studio_identity, check_head
-from core.errors import InputError, PackError
+from core.errors import AssetError, InputError, PackError
 from core.head.library import load_open_head
 from core.head.model import HeadModel
 
@@ -70,6 +71,8 @@ class StudioSource:
     def build(self, seed: int | str) -> Identity:
         """The person of a seed, from the cache or built in about two seconds.
 
+        Where the pack has a driving response, the landmarker looks at the finished person once.
+
         Raises:
             InputError: not a seed.
             PackError: the pack was made for another head model.
@@ -82,6 +85,11 @@ class StudioSource:
         atlas = studio.TexelAtlas(head)
         check_head(self.pack, head, atlas)
         identity = bind_studio_identity(self.pack, head, atlas, studio.build_identity(number, head))
+        if self.pack.response is not None:
+            try:
+                identity = with_rest_scores(self.pack, identity)
+            except AssetError:  # no landmarker: the pack's average serves until there is one
+                return identity
         self._cache.write(number, identity)
         return identity
 
@@ -95,6 +103,7 @@ class StudioSource:
         digest.update(f"{manifest.head_sha256} {manifest.surface} {manifest.latent_size}".encode())
         if self._head is not None:
             digest.update(self._head.sha256.encode())
+        digest.update(b"without response" if self.pack.response is None else b"with response")
         if self.pack.rows is not None:
             digest.update(self.pack.rows.texel.tobytes() + self.pack.rows.triangle.tobytes())
         return digest.hexdigest()[:20]

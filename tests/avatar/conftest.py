@@ -12,6 +12,7 @@ from core.avatar.identity import Identity
 from core.avatar.manifest import PackManifest
 from core.avatar.pack import AvatarPack, RowTable
 from core.avatar.regressor import Regressor
+from core.avatar.response import DrivingResponse
 from core.geometry import quat_from_axis_angle
 from core.types import Gaussians, PsiLayout
 
@@ -51,6 +52,22 @@ def random_regressor(rng: np.random.Generator, manifest: PackManifest) -> Regres
                   "jaw_by_expression": normal(outputs, 9, manifest.psi.expression)}
     return Regressor(manifest.psi, manifest.latent_size, manifest.features,
                      (normal(16, inputs), normal(32, 16), normal(outputs, 32)), (normal(16), normal(32), normal(outputs)), linear)
+
+
+def random_response(psi_size: int, seed: int = 0) -> DrivingResponse:
+    """An untrained network that reads three scores and may change four entries of ψ."""
+    rng = np.random.default_rng(seed)
+    inputs, hidden = psi_size + 3 + 3, (6, 5)
+
+    def normal(*shape):
+        return (0.4 * rng.standard_normal(shape)).astype(np.float32)
+
+    return DrivingResponse(
+        score=np.array([3, 25, 51], np.int32), variable=np.array([0, 2, 3, 5], np.int32), weight_0=normal(hidden[0], inputs),
+        bias_0=normal(hidden[0]), weight_1=normal(hidden[1], hidden[0]), bias_1=normal(hidden[1]), weight_2=normal(3, hidden[1]),
+        bias_2=normal(3), linear=normal(3, inputs), input_mean=normal(inputs), input_scale=1 + normal(inputs) ** 2,
+        uncertainty=np.full(3, 0.7, np.float32), freedom=np.full(4, 0.4, np.float32), low=np.full(4, -0.3, np.float32),
+        high=np.full(4, 1.2, np.float32), rest_scores=np.array([0.1, 0.3, 0.02], np.float32))
 
 
 def make_sample(rotation: str, seed: int = 0) -> Sample:

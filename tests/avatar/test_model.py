@@ -12,15 +12,14 @@ from core.avatar.basis import quantize
 from core.avatar.identity import Identity
 from core.avatar.kernels import OPACITY_HIGH, OPACITY_LOW
 from core.avatar.manifest import PackManifest
-from core.avatar.model import Avatar, AvatarModel
+from core.avatar.model import Avatar
 from core.avatar.motion import HeadMotion, MotionSettings, head_motion, rest_motion
 from core.avatar.pack import AvatarPack
 from core.avatar.regressor import Regressor, pose_features
-from core.avatar.response import DrivingResponse
 from core.errors import InputError
 from core.geometry import quat_from_axis_angle, quat_multiply, rotation_from_axis_angle, rotation_from_quat
 from core.types import Gaussians, HeadParams, PsiLayout
-from tests.avatar.conftest import LAYOUT, make_sample
+from tests.avatar.conftest import LAYOUT, make_sample, random_response
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 
@@ -194,16 +193,16 @@ def test_pose_features_of_a_face_without_eyes():
     assert pose_features(np.zeros((2, 55), np.float32), PsiLayout(50, 3, 0, 2)).shape == (2, 9)
 
 
-def test_response_corrects_psi(relative):
-    size = LAYOUT.size
-    response = DrivingResponse(np.full((size, size), 0.1, np.float32), np.full(size, 0.5, np.float32),
-                               np.full(size, -np.inf, np.float32), np.full(size, 0.8, np.float32))
-    pack = replace(relative.pack, response=response)
-    psi = np.linspace(-1, 1, size, dtype=np.float32)
-    corrected = np.minimum(0.1 * psi.sum() + 0.5, 0.8) * np.ones(size, np.float32)
-    np.testing.assert_allclose(AvatarModel(pack).respond(psi), corrected, atol=1e-6)
-    np.testing.assert_allclose(AvatarModel(pack).coefficients(relative.identity.latent, psi),
-                               AvatarModel(relative.pack).coefficients(relative.identity.latent, corrected), atol=1e-5)
+def test_drive_corrects_psi_by_what_the_landmarker_saw(relative):
+    response = random_response(LAYOUT.size)
+    avatar = Avatar(replace(relative.pack, response=response), relative.identity)
+    params = HeadParams.neutral(LAYOUT.expression).with_psi(np.linspace(0, 0.6, LAYOUT.size, dtype=np.float32))
+    np.testing.assert_array_equal(avatar.respond(params), params.psi())  # motion without scores is left alone
+    seen = replace(params, scores=np.full(52, 0.3, np.float32))
+    np.testing.assert_array_equal(avatar.respond(seen), response.correct(seen.psi(), seen.scores, seen.head_rotation))
+    plain = Avatar(relative.pack, relative.identity)
+    expected = plain.drive(params.with_psi(avatar.respond(seen)))
+    np.testing.assert_allclose(avatar.drive(seen).xyz, expected.xyz, atol=1e-7)
 
 
 def test_motion_of_another_head_model_is_refused(relative):

@@ -14,15 +14,14 @@ from safetensors.numpy import load, save
 
 from core.avatar.archive import MANIFEST_NAME, describe_entries, is_safe_name
 from core.avatar.pack import read_pack, set_response, write_pack
-from core.avatar.response import DrivingResponse
 from core.errors import OutputError, PackError
-from tests.avatar.conftest import make_sample
+from tests.avatar.conftest import make_sample, random_response
 
 
 def full_pack(rotation="relative"):
     """A pack with everything a pack can hold."""
     sample = make_sample(rotation)
-    return replace(sample.pack, identities=(sample.identity,), response=DrivingResponse.identity(sample.pack.manifest.psi.size),
+    return replace(sample.pack, identities=(sample.identity,), response=random_response(sample.pack.manifest.psi.size),
                    thumbnails={"somebody.png": b"\x89PNG not really"})
 
 
@@ -252,8 +251,14 @@ def add_to_first(amount):
     ("regressor.safetensors", "linear/psi", lambda a: a.astype(np.float64)),
     ("rows.safetensors", "texel", lambda a: a[:-1].copy()),
     ("rows.safetensors", "texel", add_to_first(-5)),
-    ("response.safetensors", "matrix", lambda a: a[:-1].copy()),
+    ("response.safetensors", "weight_1", lambda a: a[:-1].copy()),
     ("response.safetensors", "low", lambda a: np.full_like(a, np.nan)),
+    ("response.safetensors", "low", lambda a: a + 10),
+    ("response.safetensors", "score", lambda a: a + 1),
+    ("response.safetensors", "variable", lambda a: a[:1].repeat(4)),
+    ("response.safetensors", "uncertainty", lambda a: -a),
+    ("response.safetensors", "bias_0", lambda a: a[None].copy()),
+    ("identities/00000.safetensors", "rest_scores", lambda a: np.zeros(3, np.float32)),
     ("identities/00000.safetensors", "xyz", nan_first),
     ("identities/00000.safetensors", "row", add_to_first(100_000)),
     ("identities/00000.safetensors", "quat", lambda a: a[:, :3].copy()),
@@ -277,11 +282,10 @@ def test_nothing_is_left_when_writing_fails(tmp_path):
 
 def test_a_response_can_be_added_and_removed(written):
     size = full_pack().manifest.psi.size
-    response = DrivingResponse(2 * np.eye(size, dtype=np.float32), np.zeros(size, np.float32), np.full(size, -1, np.float32),
-                               np.ones(size, np.float32))
+    response = random_response(size, seed=1)
     set_response(written, response)
     assert_same_tensors(read_pack(written).response.tensors(), response.tensors())
     set_response(written, None)
     assert read_pack(written).response is None
     with pytest.raises(PackError, match="response"):
-        set_response(written, DrivingResponse.identity(size + 1))
+        set_response(written, random_response(size + 1))
