@@ -28,7 +28,8 @@ def test_bad_arguments_are_one_line_and_leave_nothing(arguments, complaint, tmp_
 def test_a_small_studio_pack(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(studio_teacher, "StudioTeacher", functools.partial(studio_teacher.StudioTeacher, weight_people=0))
     out = tmp_path / "small.agora"
-    assert cli.main(["distill", "--out", str(out), "--components", "16", "--samples", "200", "--epochs", "1", "--people", "0", "--no-check"]) == 0
+    small = ["--components", "16", "--samples", "200", "--epochs", "1", "--people", "0", "--no-check"]
+    assert cli.main(["distill", "--out", str(out), *small]) == 0
     assert "K = 16/12/10/10" in capsys.readouterr().out
     manifest = read_pack(out).manifest
     head = load_open_head()
