@@ -19,15 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import system_libraries
+from system_libraries import SetupError
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 NEEDED_BYTES = 4 * 1024**3
 INSIDE = "AGORA_INSIDE_ENVIRONMENT"  # set before the program starts itself again, so that it does so once only
-
-
-class SetupError(Exception):
-    """The environment cannot be made; the message says why and what to do."""
 
 
 def ensure_environment(with_tests: bool = False) -> None:

@@ -16,6 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
+class SetupError(Exception):
+    """The environment cannot be made; the message says why and what to do."""
+
+
 @dataclass(frozen=True)
 class Library:
     """A shared object, the Debian package it lies in, and what does not work without it."""
@@ -73,7 +77,7 @@ def ensure(say: Callable[[str], None]) -> None:
 
 
 def ensure_venv_module(say: Callable[[str], None]) -> None:
-    """Debian splits `venv` from Python: install it as root, else stop with the command that does."""
+    """Debian splits `venv` from Python: install it as root, else raise SetupError with the command that does."""
     if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv"):
         return
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
@@ -82,9 +86,7 @@ def ensure_venv_module(say: Callable[[str], None]) -> None:
         _apt_install([package])
         importlib.invalidate_caches()
     if not (importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv")):
-        import bootstrap
-
-        raise bootstrap.SetupError(f"Python's venv module is missing; run: {install_command([package])}")
+        raise SetupError(f"Python's venv module is missing; run: {install_command([package])}")
 
 
 def _apt_install(packages: list[str]) -> None:

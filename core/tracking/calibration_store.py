@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import io
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
-from core.assets import APP_NAME
+from core.assets import data_folder, write_atomically
 from core.errors import InputError, OutputError
 from core.tracking.blink import LidRange
 from core.tracking.calibration import Calibration
@@ -26,7 +24,7 @@ def calibration_path(name: str, folder: Path | None = None) -> Path:
     """File of the calibration `name`. Raises InputError for a name that is no plain file name."""
     if not _NAME.fullmatch(name) or name.endswith((".", " ")):
         raise InputError(f"'{name}' cannot name a calibration", "use letters, digits, spaces, dots and dashes")
-    folder = folder or Path(platformdirs.user_data_dir(APP_NAME)) / "calibrations"
+    folder = folder or data_folder() / "calibrations"
     return folder / f"{name}.npz"
 
 
@@ -45,16 +43,11 @@ def save_calibration(name: str, calibration: Calibration, folder: Path | None = 
         "lid_open_score": calibration.lids.open_score, "lid_closed_score": calibration.lids.closed_score,
         "gaze_zero": calibration.gaze.zero, "lip_gap": np.array(calibration.lip_gap),
     }
-    temporary = None
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".calibration-", delete=False) as file:
-            temporary = Path(file.name)
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
+        write_atomically(path, content.getvalue())
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: the calibration cannot be saved ({error.strerror or error})") from error
     return path
 

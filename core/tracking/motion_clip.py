@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.assets import write_atomically
 from core.errors import InputError, OutputError
 from core.head.model import HeadModel
 from core.types import HeadParams, PsiLayout, TrackState
@@ -94,15 +95,11 @@ def write_motion(path: Path, motion: MotionClip) -> None:
         "residual": np.array([p.residual for p in frames], np.float32),
         "scores": _stack_scores(frames),
     }
-    temporary = None
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
     try:
-        with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
+        write_atomically(path.absolute(), content.getvalue())
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
