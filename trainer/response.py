@@ -23,7 +23,8 @@ CORRECTED_SCORES = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft"
                     "browDownLeft", "browDownRight", "mouthPucker", "mouthFunnel", "mouthUpperUpLeft", "mouthUpperUpRight",
                     "mouthLowerDownLeft", "mouthLowerDownRight")
 CORRECTED_COLUMNS = ("mouth", "brow", "eyeBlink", "noseSneer", "cheekSquint", "jawForward")
-COLUMN_LIMITS = (-0.25, 1.3)
+LEFT_ALONE = ("mouthClose",)  # means nothing by itself: it follows the jaw
+COLUMN_LIMITS = (-0.1, 1.3)
 # Factors on the freedom: smiles are read well on any face, so other scores must not bend them; lids may follow fully.
 COLUMN_FREEDOM = {"mouthSmile": 0.25, "eyeBlink": 2.0}
 ROTATION_SPREAD = (0.10, 0.12, 0.05)  # pitch, yaw, roll of the sampled heads, radians
@@ -123,7 +124,7 @@ def learn_response(readings: Readings, head: HeadModel, settings: ResponseSettin
         errors = _errors(_train(readings, held_out | True, settings), readings, held_out | True)
     network = _train(readings, np.ones(len(readings.person), bool), settings)
     score = np.array([SCORE_NAMES.index(name) for name in CORRECTED_SCORES], np.int32)
-    columns = [i for i, name in enumerate(head.expression_names) if name.startswith(CORRECTED_COLUMNS)]
+    columns = [i for i, name in enumerate(head.expression_names) if name.startswith(CORRECTED_COLUMNS) and name not in LEFT_ALONE]
     jaw = head.expression_count
     variables = np.array([*columns, jaw], np.int32)
     freedom = [settings.freedom * _factor(head.expression_names[i]) for i in columns]

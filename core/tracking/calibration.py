@@ -26,6 +26,8 @@ from core.tracking.solver import Fit, HeadSolver, viewer_points
 from core.types import Landmarks
 
 LEAST_PERCENTILE = 10.0
+OPEN_MOUTH = [SCORE_NAMES.index(name) for name in ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight")]
+SHUT_PERCENTILE = 15.0
 QUIET_SHARE = 0.15
 CLOSED_LIPS_PERCENTILE, WIDEST_CLOSED_LIPS = 2.0, 0.02
 SHAPE_COUNT = 40
@@ -113,12 +115,16 @@ def resting_scores(scores: NDArray) -> NDArray:
 
     They are the medians over the clip's quietest frames, those whose scores lie least above the low percentiles. A low percentile
     of each score alone would be wrong for a face whose resting lips read as a slight smile: other expressions lower that score.
+    Nothing but shutting the mouth lowers the scores of an open one, though, so for those a low percentile is right, also for a
+    person who talks all the time.
     """
     face = [i for i, name in enumerate(SCORE_NAMES) if not name.startswith(("_", "eyeLook"))]
     least = np.percentile(scores, LEAST_PERCENTILE, axis=0)
     activity = np.maximum(scores - least, 0)[:, face].sum(1)
     quiet = np.argsort(activity)[:max(MINIMUM_FRAMES, round(QUIET_SHARE * len(scores)))]
-    return np.median(scores[quiet], axis=0)
+    resting = np.median(scores[quiet], axis=0)
+    resting[OPEN_MOUTH] = np.minimum(resting[OPEN_MOUTH], np.percentile(scores[:, OPEN_MOUTH], SHUT_PERCENTILE, axis=0))
+    return resting
 
 
 def _fit_resting_face(rig: LandmarkRig, clip: Sequence[Landmarks], neutral_scores: NDArray) -> tuple[NDArray, NDArray]:
