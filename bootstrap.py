@@ -118,6 +118,10 @@ def _explain_pip(requirements: str, output: str) -> str:
                                        "Name or service not known", "Connection refused", "Network is unreachable",
                                        "timed out", "No route to host")):
         return "the packages cannot be downloaded: no network; run the same command again when there is one"
+    if "(from versions: none)" in output:
+        wanted = output.split("satisfies the requirement ")[-1].split(" ")[0]
+        return (f"{wanted} cannot be found: there is no network, or no build of it for Python {sys.version.split()[0]} "
+                "on this system; run the same command again")
     errors = [line for line in output.splitlines() if line.startswith("ERROR")] or output.splitlines()[-1:] or ["pip failed"]
     return f"{requirements} cannot be installed: {errors[0].removeprefix('ERROR: ')}"
 

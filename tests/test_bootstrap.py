@@ -97,7 +97,9 @@ def test_a_lost_interpreter_is_made_again(sandbox):
 @pytest.mark.parametrize(("output", "said"), [
     ("OSError: [Errno 28] No space left on device", "the disk is full"),
     ("Failed to establish a new connection: [Errno 101]", "no network"),
-    ("ERROR: Could not find a version that satisfies the requirement torch==2.13.0", "Could not find a version"),
+    ("ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)",
+     "torch==2.13.0 cannot be found: there is no network"),
+    ("ERROR: Cannot install a and b because these package versions have conflicting dependencies.", "Cannot install a and b"),
     ("", "requirements.txt cannot be installed"),
 ])
 def test_pip_failures_become_one_line(output, said):
