@@ -3,8 +3,8 @@
 
 usage: python3 main.py [COMMAND [ARGUMENTS]]
 
-Without a command the window opens; on a machine without a display a demo video is written instead. The first run sets
-up everything that is needed beside this file; `python3 main.py COMMAND --help` explains a command.
+Without a command a demo video is written. The first run sets up everything that is needed beside this file;
+`python3 main.py COMMAND --help` explains a command.
 
   reenact      a face video drives one or more people, into a video
   track        a face video to a motion clip
@@ -24,7 +24,7 @@ import bootstrap
 
 
 def main(argv: list[str]) -> int:
-    """Set up if needed, then hand over to a command, the tests or the window."""
+    """Set up if needed, then hand over to a command, the tests or the demo."""
     if sys.version_info < (3, 10):  # noqa: UP036  (runs before anything has checked the interpreter)
         print(f"error: Python 3.10 or newer is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 2

@@ -32,9 +32,11 @@ def main(argv: list[str]) -> int:
 
 
 def open_app() -> int:
-    """What happens without a command: the window where there is a display, the demo video elsewhere."""
-    if not _has_display():
-        print("there is no display here, so the demo is written to a file", flush=True)
+    """What happens without a command: the demo is written, and it is said why no window opens."""
+    from core.doctor import has_display
+
+    reason = "the live window is not part of this version yet" if has_display() else "there is no display here"
+    print(f"{reason}, so the demo is written to a file", flush=True)
     return guarded(lambda: demo(Path(DEMO_VIDEO)))
 
 
@@ -102,10 +104,6 @@ def _write_log() -> Path | str:
         traceback.print_exc()
         return "the lines above"
     return log
-
-
-def _has_display() -> bool:
-    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 if __name__ == "__main__":

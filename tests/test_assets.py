@@ -91,3 +91,10 @@ def test_write_atomically_keeps_the_old_file_when_writing_fails(tmp_path, monkey
         assets.write_atomically(target, b"new")
     assert target.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir() if p.name != "cache"] == ["file.bin"]
+
+
+def test_what_is_written_is_as_readable_as_any_other_file(tmp_path):
+    plain = tmp_path / "plain"
+    plain.touch()
+    assets.write_atomically(tmp_path / "ours", b"content")
+    assert (tmp_path / "ours").stat().st_mode == plain.stat().st_mode

@@ -77,7 +77,7 @@ def fit_response(source: IdentitySource, head: HeadModel, seeds: Sequence[int], 
     """Render, read and learn. Takes minutes.
 
     Args:
-        source: makes the people; its pack's own response is not used.
+        source: makes the people. A response that its pack has already does not act: sampled faces have no scores.
         seeds: who is looked at.
         progress: called with the share that is done.
     """
@@ -93,7 +93,7 @@ def collect(source: IdentitySource, head: HeadModel, seeds: Sequence[int], setti
     rows: list[tuple] = []
     with ScoreReader() as reader:
         for person, seed in enumerate(seeds):
-            avatar = Avatar(replace(source.pack, response=None), source.build(seed))
+            avatar = Avatar(source.pack, source.build(seed))
             rest = reader.rest_scores(avatar)
             if rest is None:
                 continue
@@ -117,21 +117,28 @@ def _sample(sampler: PsiSampler, rng: np.random.Generator) -> tuple[FloatArray, 
 
 def learn_response(readings: Readings, head: HeadModel, settings: ResponseSettings) -> DrivingResponse:
     """Fit the network; its uncertainty is measured on every sixth person, who is left out of a first fit."""
-    held_out = readings.person % 6 == 0
-    if held_out.any() and not held_out.all():
-        errors = _errors(_train(readings, ~held_out, settings), readings, held_out)
+    everyone = np.ones(len(readings.person), bool)
+    left_out = readings.person % 6 == 0
+    if left_out.all() or not left_out.any():  # too few people to leave one out
+        learned = tested = everyone
     else:
-        errors = _errors(_train(readings, held_out | True, settings), readings, held_out | True)
-    network = _train(readings, np.ones(len(readings.person), bool), settings)
+        learned, tested = ~left_out, left_out
+    trial = _response(readings, head, settings, _train(readings, learned, settings))
+    response = _response(readings, head, settings, _train(readings, everyone, settings))
+    return replace(response, uncertainty=_errors(trial, readings, tested))
+
+
+def _response(readings: Readings, head: HeadModel, settings: ResponseSettings,
+              network: dict[str, FloatArray]) -> DrivingResponse:
+    """A response around a trained network, of unit uncertainty."""
     score = np.array([SCORE_NAMES.index(name) for name in CORRECTED_SCORES], np.int32)
     columns = [i for i, name in enumerate(head.expression_names) if name.startswith(CORRECTED_COLUMNS) and name not in LEFT_ALONE]
-    jaw = head.expression_count
-    variables = np.array([*columns, jaw], np.int32)
     freedom = [settings.freedom * _factor(head.expression_names[i]) for i in columns]
     freedom.append(settings.freedom * abs(head.jaw_open_angle))
     low, high = (np.array([limit] * len(columns), np.float32) for limit in COLUMN_LIMITS)
     return DrivingResponse(
-        score=score, variable=variables, **network, uncertainty=errors, freedom=np.array(freedom, np.float32),
+        score=score, variable=np.array([*columns, head.expression_count], np.int32), **network,
+        uncertainty=np.ones(len(score), np.float32), freedom=np.array(freedom, np.float32),
         low=np.append(low, np.float32(0)), high=np.append(high, np.float32(1.15 * head.jaw_open_angle)),
         rest_scores=np.median(readings.rest_scores[:, score], axis=0).astype(np.float32))
 
@@ -180,19 +187,14 @@ def _train(readings: Readings, use: np.ndarray, settings: ResponseSettings) -> d
     return {name: value.detach().numpy().copy() for name, value in weights.items()}
 
 
-def _errors(network: dict[str, FloatArray], readings: Readings, use: np.ndarray) -> FloatArray:
+def _errors(response: DrivingResponse, readings: Readings, use: np.ndarray) -> FloatArray:
     """Standard deviation [C] of the predicted logits' error within a person.
 
     What is left of a person's own constant offset is no reason to distrust how the scores move.
     """
-    inputs, targets = (array[use] for array in _data(readings))
-    x = (inputs - network["input_mean"]) / network["input_scale"]
-
-    def swish(t: FloatArray) -> FloatArray:
-        return t / (1 + np.exp(-np.clip(t, -30, 30)))
-
-    hidden = swish(swish(x @ network["weight_0"].T + network["bias_0"]) @ network["weight_1"].T + network["bias_1"])
-    predicted = hidden @ network["weight_2"].T + network["bias_2"] + x @ network["linear"].T
-    error, person = predicted - targets, readings.person[use]
+    rest, read = logit(readings.rest_scores[:, response.score]), logit(readings.scores[:, response.score])
+    rows = np.flatnonzero(use)
+    error = np.stack([response.logits(readings.psi[i], readings.rotation[i], rest[i]) - read[i] for i in rows])
+    person = readings.person[rows]
     within = np.stack([error[person == one].var(0) for one in np.unique(person)])
     return np.sqrt(within.mean(0)).astype(np.float32)

@@ -90,7 +90,11 @@ class DrivingResponse:
 
     def predict(self, psi: FloatArray, head_rotation: FloatArray, rest_scores: FloatArray) -> FloatArray:
         """Scores [C] on a person whose resting face reads `rest_scores` [C]."""
-        return 1 / (1 + np.exp(-self._predict(psi, head_rotation, logit(rest_scores))[0]))
+        return 1 / (1 + np.exp(-self.logits(psi, head_rotation, logit(rest_scores))))
+
+    def logits(self, psi: FloatArray, head_rotation: FloatArray, rest: FloatArray) -> FloatArray:
+        """Logits [C] of the scores on a person whose resting face reads the logits `rest` [C]."""
+        return self._predict(psi, head_rotation, rest)[0]
 
     def _step(self, error: FloatArray, jacobian: FloatArray, precision: FloatArray, offset: FloatArray) -> FloatArray:
         """One Gauss-Newton step of Σ precision (goal − predicted)² + Σ (offset / freedom)²."""

@@ -96,16 +96,19 @@ def _drive() -> list[Figure]:
 def _rasterise() -> list[Figure]:
     """The CPU rasteriser, stage by stage, on a shell of 65,536 Gaussians and on the default person."""
     from core.geometry import portrait_camera
-    from core.render.benchmark import measure_stages, shell_cloud
+    from core.render import open_renderer
+    from core.render.benchmark import measure_parity, measure_stages, shell_cloud
 
-    figures = []
+    figures, renderer = [], open_renderer("cpu")
     clouds = {"shell": shell_cloud(), "person": (_avatar().identity.gaussians, portrait_camera(SIZE, SIZE))}
     for name, (gaussians, camera) in clouds.items():
         times = measure_stages(gaussians, camera)
         figures += [Figure(f"{name}: Gaussians", times.gaussian_count, ""), Figure(f"{name}: project", times.project_ms, "ms"),
                     Figure(f"{name}: sort and bin", times.sort_ms, "ms"), Figure(f"{name}: blend", times.blend_ms, "ms"),
                     Figure(f"{name}: picture", times.total_ms, "ms"),
-                    Figure(f"{name}: one core", 1e3 / times.total_ms, "frames/s")]
+                    Figure(f"{name}: one core", 1e3 / times.total_ms, "frames/s"),
+                    Figure(f"{name}: against the reference", measure_parity(renderer, gaussians, camera), "dB")]
+    renderer.close()
     return figures
 
 

@@ -17,7 +17,6 @@ from core.errors import InputError
 from core.geometry import rotation_from_axis_angle
 from core.types import FloatArray, PsiLayout
 
-JOINT_NAMES = ("root", "neck", "jaw", "left_eye", "right_eye")
 JOINT_PARENTS = (-1, 0, 1, 1, 1)
 SHAPE_BANK_TRAITS = ("gender", "age", "african", "asian", "caucasian", "muscle", "weight")
 _ROOT, _NECK, _JAW, _LEFT_EYE, _RIGHT_EYE = range(5)

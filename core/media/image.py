@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from core.assets import write_atomically
 from core.errors import InputError, OutputError
 from core.media.ffmpeg import MAX_PIXELS, require_file
 from core.media.formats import require_writable
@@ -48,16 +48,11 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
     """Write RGB [H, W, 3] or RGBA [H, W, 4] in the format of the suffix; the file is whole or not there. Raises OutputError."""
     path = Path(path)
     check_image_output(path)
-    temporary = ""
+    picture, content = Image.fromarray(image), io.BytesIO()
+    picture.convert("RGB").save(content, "JPEG", quality=92) if _is_jpeg(path) else picture.save(content, path.suffix[1:])
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        with os.fdopen(handle, "wb") as file:
-            picture = Image.fromarray(image)
-            picture.convert("RGB").save(file, "JPEG", quality=92) if _is_jpeg(path) else picture.save(file, path.suffix[1:])
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        write_atomically(path, content.getvalue())
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 

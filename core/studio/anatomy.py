@@ -25,7 +25,6 @@ BUST_TOP = -0.105  # garments are sampled below this template height
 LID_RING_COUNT = 7
 LID_SAMPLE_SPACING = 0.0008  # metres on the closed lids
 INNER_MARGIN, OUTER_MARGIN, CREASE = 2, 3, 5  # rings of vertices, counted from the edge of the eye socket
-SOLID_PARTS = ("skin", "eye_l", "eye_r")
 
 
 @dataclass(frozen=True)

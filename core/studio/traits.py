@@ -17,8 +17,6 @@ from core.types import FloatArray
 HAIR_STYLES = ("buzz", "textured", "fade", "side part", "slick", "pixie", "bob", "long", "wavy", "ponytail", "bun", "curly",
                "afro", "braids", "bald")
 BEARDS = ("none", "stubble", "short", "full", "goatee")
-GARMENTS = ("crew", "vneck", "collar", "hoodie", "turtle")
-FRINGES = ("none", "full", "side")
 MAXIMUM_SEED = 2**32 - 1
 
 

@@ -9,8 +9,6 @@ import numpy as np
 from core.studio.hair.growth import Scalp, Strands
 from core.studio.numerics import Array, normalize, smoothstep, vector
 
-HAIR_WIDTH = 0.00056
-
 
 def undercoat(scalp: Scalp, count: int, length: float = 0.013, width: float = 0.0021, clearance: float = 0.0012,
               direction: Callable[[Array], Array] | None = None, gain: float = 0.72) -> Strands:
