@@ -1,0 +1,1 @@
+"""One dock a file; docks show a model and call its methods."""
