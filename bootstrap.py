@@ -23,13 +23,14 @@ from system_libraries import SetupError
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+TEST_REQUIREMENTS = "requirements-dev.txt"
 NEEDED_BYTES = 4 * 1024**3
 INSIDE = "AGORA_INSIDE_ENVIRONMENT"  # set before the program starts itself again, so that it does so once only
 
 
 def ensure_environment(with_tests: bool = False) -> None:
     """Return inside a complete environment, or start this program again in one. Raises SetupError."""
-    steps = ["requirements.txt", *(["requirements-dev.txt"] if with_tests else [])]
+    steps = ["requirements.txt", *([TEST_REQUIREMENTS] if with_tests else [])]
     if not all(_is_done(step) for step in steps):
         with _lock():
             _set_up(steps)
@@ -58,6 +59,8 @@ def _set_up(steps: list[str]) -> None:
     _say("setting up (once; about 3 minutes and 3 GB)")
     _check_space()
     system_libraries.ensure(_say)
+    if TEST_REQUIREMENTS in steps:
+        system_libraries.ensure_virtual_screen(_say)
     _make_venv()
     for step in missing:
         _install(step)

@@ -3,9 +3,10 @@
 
 usage: python3 main.py [COMMAND [ARGUMENTS]]
 
-Without a command a demo video is written. The first run sets up everything that is needed beside this file;
-`python3 main.py COMMAND --help` explains a command.
+Without a command the window opens: a camera or a video drives the head you choose. The first run sets up everything that is
+needed beside this file; `python3 main.py COMMAND --help` explains a command.
 
+  live         the window, with a video, a person or a renderer of your choice
   reenact      a face video drives one or more people, into a video
   track        a face video to a motion clip
   render       a motion clip with any person, view and background
@@ -13,6 +14,8 @@ Without a command a demo video is written. The first run sets up everything that
   distill      extract the shared Gaussian blendshapes into an avatar pack
   doctor       what works on this machine, and the mending step for what does not
   bench        how fast this machine is, stage by stage
+  soak         a long live session in the window, measured
+  screenshots  pictures of the window, its docks and dialogs
   test         run the tests
 """
 
@@ -50,16 +53,31 @@ def run(argv: list[str]) -> int:
     import core.cli
 
     if not command:
-        return core.cli.open_app()
+        return open_window()
     if command in core.cli.COMMANDS:
         return core.cli.main(argv)
+    import agora_app.cli
     import trainer.cli
 
-    if command in trainer.cli.COMMANDS:
-        return trainer.cli.main(argv)
-    known = ", ".join([*core.cli.COMMANDS, *trainer.cli.COMMANDS, "test"])
+    for table in (agora_app.cli, trainer.cli):
+        if command in table.COMMANDS:
+            return table.main(argv)
+    known = ", ".join([*core.cli.COMMANDS, *agora_app.cli.COMMANDS, *trainer.cli.COMMANDS, "test"])
     print(f"error: there is no command '{command}' (commands: {known})", file=sys.stderr)
     return 2
+
+
+def open_window() -> int:
+    """The window; where none can open, the demo as a file."""
+    import agora_app.cli
+    import core.cli
+    from core.errors import DeviceError
+
+    try:
+        agora_app.cli.require_screen()
+    except DeviceError as error:
+        return core.cli.demo_instead_of_window(error.message)
+    return agora_app.cli.main(["live"])
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ LIBRARIES = (
     Library("libxcb-render-util.so.0", "libxcb-render-util0", "the window"),
     Library("libxcb-shape.so.0", "libxcb-shape0", "the window"),
     Library("libxcb-xinerama.so.0", "libxcb-xinerama0", "the window"),
+    Library("libportaudio.so.2", "libportaudio2", "the microphone"),
 )
 
 
@@ -74,6 +75,13 @@ def ensure(say: Callable[[str], None]) -> None:
     if lacking:
         uses = ", ".join(dict.fromkeys(library.needed_for for library in lacking))
         say(f"system libraries are missing for {uses}; run: {install_command([lib.package for lib in lacking])}")
+
+
+def ensure_virtual_screen(say: Callable[[str], None]) -> None:
+    """Xvfb, on which the tests open real windows where there is no screen. Without it those tests skip."""
+    if sys.platform == "linux" and not shutil.which("Xvfb") and _can_apt():
+        say("installing xvfb for the tests of the window")
+        _apt_install(["xvfb"])
 
 
 def ensure_venv_module(say: Callable[[str], None]) -> None:

@@ -31,11 +31,8 @@ def main(argv: list[str]) -> int:
     return guarded(lambda: _run(argv))
 
 
-def open_app() -> int:
-    """What happens without a command: the demo is written, and it is said why no window opens."""
-    from core.doctor import has_display
-
-    reason = "the live window is not part of this version yet" if has_display() else "there is no display here"
+def demo_instead_of_window(reason: str) -> int:
+    """What happens without a command where no window can open: the demo is written, and it is said why."""
     print(f"{reason}, so the demo is written to a file", flush=True)
     return guarded(lambda: demo(Path(DEMO_VIDEO)))
 

@@ -54,7 +54,7 @@ def _python() -> Check:
 
 
 def _packages() -> Check:
-    names = ("numpy", "numba", "scipy", "mediapipe", "av", "safetensors", "torch")
+    names = ("numpy", "numba", "scipy", "mediapipe", "av", "safetensors", "torch", "PySide6")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in names]
     return Check("packages", Health.OK, ", ".join(versions))
 
@@ -77,7 +77,7 @@ def _libraries() -> Check:
     missing = system_libraries.missing()
     if not missing:
         return Check("system libraries", Health.OK, "all there")
-    broken = any(library.needed_for != "the window" for library in missing)
+    broken = any(library.needed_for not in ("the window", "the microphone") for library in missing)
     uses = ", ".join(dict.fromkeys(library.needed_for for library in missing))
     return Check("system libraries", Health.BROKEN if broken else Health.LIMITED, f"missing for {uses}",
                  system_libraries.install_command([library.package for library in missing]))

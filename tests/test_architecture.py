@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("core", "trainer")
-ADAPTERS = ("mediapipe", "gsplat", "av", "pyvirtualcam", "OpenGL")
+PACKAGES = ("core", "trainer", "agora_app")
+ADAPTERS = ("mediapipe", "gsplat", "av", "pyvirtualcam", "OpenGL", "sounddevice", "pythonosc", "cv2_enumerate_cameras", "vispy")
 
 
 def sources():

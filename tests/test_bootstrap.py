@@ -36,6 +36,7 @@ def sandbox(tmp_path, monkeypatch):
     monkeypatch.setattr(bootstrap, "_fetch_assets", lambda: calls.append("assets"))
     monkeypatch.setattr(bootstrap, "_restart_inside", lambda: calls.append("restart"))
     monkeypatch.setattr(system_libraries, "ensure", lambda say: calls.append("libraries"))
+    monkeypatch.setattr(system_libraries, "ensure_virtual_screen", lambda say: calls.append("screen"))
     return calls
 
 

@@ -104,7 +104,7 @@ def test_the_demo_plays_without_a_display(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert cli.open_app() == 0
+    assert cli.demo_instead_of_window("there is no display here") == 0
     said = capsys.readouterr().out
     assert "no display" in said
     assert str(tmp_path / "demo.mp4") in said

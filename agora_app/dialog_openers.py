@@ -1,0 +1,142 @@
+"""Which dialog opens when: from actions, from the start, from what models report. Keeps those that stay open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject
+
+from agora_app.services import Services
+from core.pipeline.live.state import LivePicture
+
+
+class DialogOpeners(QObject):
+    """Opens the dialogs of one main window; each class is imported when it is first needed, so that the window is there soon."""
+
+    def __init__(self, window, services: Services, registry, log_model) -> None:
+        super().__init__(window)
+        self._window, self._services, self._registry, self._log_model = window, services, registry, log_model
+        self._inspector = None
+        self._crashes_shown = False
+
+    def connect(self, connect: Callable[[str, Callable], None]) -> None:
+        """Connect the actions that open dialogs."""
+        for name, slot in (("edit.preferences", self.preferences), ("tools.palette", self.palette), ("tools.doctor", self.doctor),
+                           ("tools.wizard", self.wizard), ("help.shortcuts", self.shortcuts), ("help.about", self.about),
+                           ("help.licences", self.licences), ("help.guide", self.guide), ("view.inspector", self.inspector),
+                           ("record.rerender", self.rerender), ("record.recover", self.recover)):
+            connect(name, slot)
+
+    # ---------------------------------------------------------------------------------------------------------- at start
+
+    def ask_at_start(self) -> None:
+        """The wizard on the first run; else what an earlier run left to decide."""
+        if not self._services.store.settings.application.wizard_done:
+            self.wizard()
+        elif self._services.recording.unfinished():
+            self.recover()
+
+    def require_consent(self) -> bool:
+        """Whether real people's footage may be used; asks once in a lifetime."""
+        from agora_app.dialogs.consent import require_consent
+
+        return require_consent(self._services.store, self._window)
+
+    # ------------------------------------------------------------------------------------------------------------ dialogs
+
+    def wizard(self) -> None:
+        from agora_app.wizard.first_run import FirstRunWizard
+
+        FirstRunWizard(self._services.store, self._services.source, parent=self._window).open()
+
+    def preferences(self) -> None:
+        from agora_app.dialogs.preferences import PreferencesDialog
+
+        PreferencesDialog(self._services.store, self._registry, self._window).open()
+
+    def palette(self) -> None:
+        from agora_app.dialogs.palette import CommandPalette
+
+        CommandPalette(self._registry, self._window).open()
+
+    def shortcuts(self) -> None:
+        from agora_app.dialogs.shortcuts import ShortcutDialog
+
+        ShortcutDialog(self._registry, self._window).open()
+
+    def doctor(self) -> None:
+        from agora_app.dialogs.doctor import DoctorDialog
+
+        DoctorDialog(self._window).open()
+
+    def about(self) -> None:
+        from agora_app.dialogs.about import AboutDialog
+
+        AboutDialog(self._window).open()
+
+    def licences(self) -> None:
+        from agora_app.dialogs.about import AboutDialog
+
+        dialog = AboutDialog(self._window)
+        dialog.show_licences()
+        dialog.open()
+
+    def guide(self) -> None:
+        from agora_app.dialogs.guide import GuideDialog
+
+        GuideDialog(self._registry, self._window).open()
+
+    def inspector(self) -> None:
+        """The fitted mesh in a window of its own; stays until it is closed."""
+        from agora_app.dialogs.inspector import Inspector
+
+        if self._inspector is None:
+            self._inspector = Inspector(self._window)
+        self._inspector.show()
+        self._inspector.raise_()
+
+    def rerender(self, take=None) -> None:
+        """Another person, view or size for a take; the newest one when none is named."""
+        from agora_app.dialogs.rerender import RerenderDialog
+
+        takes = self._services.recording.takes()
+        take = take or (takes[0] if takes else None)
+        if take is None:
+            self._window.toasts.show_toast(self.tr("There is no take yet: record one with R"))
+            return
+        RerenderDialog(take, self._services.cast.person, self._window).open()
+
+    def recover(self) -> None:
+        from agora_app.dialogs.recover import RecoverDialog
+
+        unfinished = self._services.recording.unfinished()
+        if not unfinished:
+            self._window.toasts.show_toast(self.tr("There is no unfinished recording"))
+            return
+        RecoverDialog(self._services.recording, unfinished, self._window).open()
+
+    # ------------------------------------------------------------------------------------------------------------ reports
+
+    def show_picture(self, picture: LivePicture) -> None:
+        """Keep the inspector up to date."""
+        if self._inspector is not None and self._inspector.isVisible():
+            self._inspector.show_picture(picture)
+
+    def on_take_saved(self, take) -> None:
+        self._window.toasts.show_toast(self.tr("Saved {0}").format(take.video.name))
+
+    def show_stage_failure(self, stage: str, what: str, hint: str, details: str) -> None:
+        """A stage of the live chain reports a failure: words, not a storm."""
+        self._window.toasts.show_toast(f"{what}\n{hint}" if hint else what, "error")
+
+    def show_crash(self, what: str, details: str) -> None:
+        """A fault of the program itself."""
+        from agora_app.dialogs.error import ErrorDialog
+
+        ErrorDialog.show_error(self.tr("Something went wrong"), what,
+                               self.tr("You can go on. If it happens again, restart the program and send the details."),
+                               details, self._window)
+
+    def close(self) -> None:
+        if self._inspector is not None:
+            self._inspector.close()

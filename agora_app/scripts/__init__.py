@@ -1,0 +1,1 @@
+"""Scripted sessions: measured runs and pictures of the window."""
