@@ -1,0 +1,96 @@
+"""Sizes of the networks: from a toy for tests, over what two cores train, to the published model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+POSITION, SCALE, ROTATION, COLOR, OPACITY = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 21), slice(21, 22)
+"""Channels of the UV planes by attribute (AGORA, specification 3.5)."""
+PLANE_CHANNELS = 22
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of the generator.
+
+    Attributes:
+        latent_size: of z and w.
+        plane_resolution: side of the UV planes, a power of two.
+        channel_base, channel_max: a block of resolution r has min(base / r, max) channels.
+        tap_resolution: where the deformation branch takes features off the main network.
+        camera_size: of the conditioning camera (a rotation and three zeros).
+        psi_size: of the driving vector ψ that the deformation branch is conditioned on.
+        unused_style_size: columns of the styles that are always fed zeros; the published model has 55.
+        position_range: metres, amplitude of the offset from the head's surface.
+        deform_range: share of it that the deformation branch has.
+    """
+
+    latent_size: int = 512
+    plane_resolution: int = 256
+    channel_base: int = 32768
+    channel_max: int = 512
+    tap_resolution: int = 64
+    camera_size: int = 12
+    psi_size: int = 55
+    unused_style_size: int = 55
+    position_range: float = 0.25
+    deform_range: float = 0.1
+
+    def channels(self, resolution: int) -> int:
+        """Feature channels of a block."""
+        return min(self.channel_base // resolution, self.channel_max)
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Block resolutions of the main network, 4 upwards."""
+        return tuple(2**i for i in range(2, self.plane_resolution.bit_length()))
+
+    @property
+    def deform_resolutions(self) -> tuple[int, ...]:
+        """Block resolutions of the deformation branch, from the tap upwards."""
+        return tuple(r for r in self.resolutions if r > self.tap_resolution)
+
+    @property
+    def style_size(self) -> int:
+        """Width of the main network's styles."""
+        return self.latent_size + self.unused_style_size
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Sizes of the discriminator.
+
+    Attributes:
+        resolution: of the pictures.
+        image_channels: picture and displacement rendering.
+        channel_base, channel_max: as in the generator.
+        latent_size: of the camera embedding and the last layer.
+        pretrained_resolution: resolution of the first stage when a block has been added on top of it, else `resolution`.
+        clamp: activations of convolutions are limited to ± this.
+        group_size: samples over which the minibatch's standard deviation is taken.
+    """
+
+    resolution: int = 256
+    image_channels: int = 6
+    channel_base: int = 32768
+    channel_max: int = 512
+    latent_size: int = 512
+    camera_size: int = 12
+    pretrained_resolution: int = 0
+    clamp: float = 256.0
+    group_size: int = 4
+
+    def channels(self, resolution: int) -> int:
+        return min(self.channel_base // resolution, self.channel_max)
+
+    @property
+    def first_resolution(self) -> int:
+        """Resolution of the residual network; a block above it is the added one."""
+        return self.pretrained_resolution or self.resolution
+
+
+OFFICIAL = GeneratorConfig()
+DESKTOP = GeneratorConfig(latent_size=256, plane_resolution=128, channel_base=4096, channel_max=96, tap_resolution=32,
+                          unused_style_size=0)
+TOY = GeneratorConfig(latent_size=32, plane_resolution=16, channel_base=256, channel_max=16, tap_resolution=8,
+                      unused_style_size=0)
