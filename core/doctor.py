@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from core import assets
-from core.errors import AgoraError, DeviceError
+from core.errors import AgoraError
 
 MINIMUM_FREE_BYTES = 500 * 1024**2
 
@@ -117,17 +117,13 @@ def _display() -> Check:
 
 
 def _graphics() -> Check:
-    """A machine without a graphics processor is served by the CPU rasteriser: that is no defect."""
-    from core.render import open_renderer
+    """What the renderer setting "auto" takes. A machine without a graphics processor is served well: that is no defect."""
+    from core.avatar.backend import open_backend
 
-    try:
-        renderer = open_renderer("opengl")
-    except DeviceError as error:
-        return Check("graphics", Health.OK, f"the CPU rasteriser draws ({error.message})")
-    description, is_software = renderer.description, renderer.is_software
-    renderer.close()
-    drawn_by = "the CPU rasteriser draws, OpenGL is in software here" if is_software else "OpenGL draws"
-    return Check("graphics", Health.OK, f"{drawn_by}: {description}")
+    backend = open_backend("auto")
+    description = backend.description
+    backend.close()
+    return Check("graphics", Health.OK, f"drawn by {description}")
 
 
 PROBES: dict[str, Callable[[], Check]] = {

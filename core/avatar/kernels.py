@@ -12,7 +12,7 @@ STATIC_ROW = -1
 MIN_SCALE = 1e-5  # metres, official run time (AGORA-M)
 OPACITY_LOW = -0.001 + 1e-6
 OPACITY_HIGH = 1.001 - 1e-6
-_ROUNDNESS = 0.015  # as in core.studio.pose: rounder patches have no meaningful long axis and keep their own
+ROUNDNESS = 0.015  # as in core.studio.pose: rounder patches have no meaningful long axis and keep their own
 _GROUP = 8
 _FAST = {"contract", "nsz", "arcp", "nnan", "ninf", "reassoc"}
 
@@ -147,7 +147,7 @@ def _stretch_patch(s0, s1, au, av, uu, uv, vv):
     m10, m11 = s1 * (qu * au + qv * av), s1 * (qv * au - qu * av)
     along, across, mixed = m00 * m00 + m10 * m10, m01 * m01 + m11 * m11, m00 * m01 + m10 * m11
     sign = one if along >= across else -one
-    real, imaginary = abs(along - across) + float32(_ROUNDNESS) * (along + across), float32(2.0) * mixed * sign
+    real, imaginary = abs(along - across) + float32(ROUNDNESS) * (along + across), float32(2.0) * mixed * sign
     # cosine and sine of half, and of a quarter, of atan2(imaginary, real), which lies in (−π/2, π/2)
     length = math.sqrt(real * real + imaginary * imaginary) + float32(1e-20)
     c = math.sqrt(half * (one + real / length))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from core import studio
 from core.assets import cache_folder, resource, write_atomically
 from core.avatar.identity import Identity, check_identity, parse_seed
 from core.avatar.pack import AvatarPack, read_pack
+from core.avatar.person import Person, parse_person
 from core.avatar.resting import with_rest_scores
 from core.avatar.studio_binding import bind_studio_identity, check_head
 from core.errors import AssetError, InputError, PackError
@@ -34,12 +36,28 @@ class IdentitySource(Protocol):
 
     Attributes:
         pack: the pack whose basis drives them.
+        fingerprint: changes whenever the same name stands for somebody who looks different.
     """
 
     pack: AvatarPack
+    fingerprint: str
 
     def build(self, seed: int | str) -> Identity:
         """The person of a seed.
+
+        Raises:
+            InputError: this source has no such person.
+        """
+
+    def build_person(self, person: Person | str) -> Identity:
+        """A person by name, which may be a mix ("7+42@0.5").
+
+        Raises:
+            InputError: this source has no such person.
+        """
+
+    def at_hand(self, person: Person) -> Identity | None:
+        """A person who need not be built, None for others. Takes some 20 ms at most.
 
         Raises:
             InputError: this source has no such person.
@@ -66,7 +84,8 @@ class StudioSource:
                  limit: int = CACHE_BYTES) -> None:
         self.pack = pack or load_studio_pack()
         self._head = head
-        self._cache = IdentityCache((folder or cache_folder() / "identities") / self._fingerprint(), self.pack, limit)
+        self.fingerprint = self._fingerprint()
+        self._cache = IdentityCache((folder or cache_folder() / "identities") / self.fingerprint, self.pack, limit)
 
     def build(self, seed: int | str) -> Identity:
         """The person of a seed, from the cache or built in about two seconds.
@@ -77,21 +96,36 @@ class StudioSource:
             InputError: not a seed.
             PackError: the pack was made for another head model.
         """
-        number = parse_seed(seed)
-        cached = self._cache.read(number)
+        return self.build_person(Person(parse_seed(seed)))
+
+    def build_person(self, person: Person | str) -> Identity:
+        """Anybody the studio can make, also mixes; from the cache or built in about two seconds.
+
+        Raises:
+            InputError: neither a seed nor a mix.
+            PackError: the pack was made for another head model.
+        """
+        person = parse_person(person) if isinstance(person, str) else person
+        cached = self.at_hand(person)
         if cached is not None:
             return cached
         head = self._head or load_open_head()
         atlas = studio.TexelAtlas(head)
         check_head(self.pack, head, atlas)
-        identity = bind_studio_identity(self.pack, head, atlas, studio.build_identity(number, head))
+        identity = bind_studio_identity(self.pack, head, atlas, _make(person, head))
+        if person.is_mix:
+            identity = replace(identity, seed=None)
         if self.pack.response is not None:
             try:
                 identity = with_rest_scores(self.pack, identity)
             except AssetError:  # no landmarker: the pack's average serves until there is one
                 return identity
-        self._cache.write(number, identity)
+        self._cache.write(_key(person), identity)
         return identity
+
+    def at_hand(self, person: Person) -> Identity | None:
+        """A finished person from the cache."""
+        return self._cache.read(_key(person))
 
     def _fingerprint(self) -> str:
         """What a finished person depends on beside the seed: the studio's own source, the head and the pack's rows."""
@@ -109,6 +143,17 @@ class StudioSource:
         return digest.hexdigest()[:20]
 
 
+def _make(person: Person, head: HeadModel) -> studio.StudioIdentity:
+    if not person.is_mix:
+        return studio.build_identity(person.seed, head)
+    parents = (studio.sample_traits(seed, head) for seed in (person.seed, person.other))
+    return studio.build_identity(studio.mix_traits(*parents, person.share), head, f"mix {person.text}")
+
+
+def _key(person: Person) -> int | str:
+    return person.text if person.is_mix else person.seed
+
+
 class PackSource:
     """People stored in a pack, by seed or by number in the pack's order."""
 
@@ -118,6 +163,19 @@ class PackSource:
     @property
     def people(self) -> Sequence[Identity]:
         return self.pack.identities
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `build_person` calls them, in the pack's order."""
+        return tuple(str(i if identity.seed is None else identity.seed) for i, identity in enumerate(self.people))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the names and looks of all people."""
+        digest = hashlib.sha256(repr(self.pack.manifest).encode())
+        for name, identity in zip(self.names, self.people, strict=True):
+            digest.update(name.encode() + identity.gaussians.xyz.tobytes() + identity.gaussians.rgb.tobytes())
+        return digest.hexdigest()[:20]
 
     def build(self, seed: int | str) -> Identity:
         """The stored person with this seed; a pack whose people have no seeds counts them from 0.
@@ -131,6 +189,18 @@ class PackSource:
                 return identity
         raise InputError(f"pack '{self.pack.manifest.name}' has nobody with seed {number}",
                          f"it holds {len(self.pack.identities)} people")
+
+    def build_person(self, person: Person | str) -> Identity:
+        """As `build`. Raises InputError also for a mix."""
+        person = parse_person(person) if isinstance(person, str) else person
+        if person.is_mix:
+            raise InputError(f"pack '{self.pack.manifest.name}' holds finished people, who cannot be mixed",
+                             "mix people of the studio, or choose one of the pack")
+        return self.build(person.seed)
+
+    def at_hand(self, person: Person) -> Identity:
+        """As `build_person`: everybody is."""
+        return self.build_person(person)
 
 
 def open_source(pack_path: str | Path | None = None) -> IdentitySource:
@@ -161,11 +231,12 @@ class IdentityCache:
     def __init__(self, folder: Path, pack: AvatarPack, limit: int) -> None:
         self._folder, self._pack, self._limit = folder, pack, limit
 
-    def path(self, seed: int) -> Path:
-        return self._folder / f"{seed}.identity"
+    def path(self, key: int | str) -> Path:
+        """The file of a seed, or of the text of a mix."""
+        return self._folder / f"{key}.identity"
 
-    def read(self, seed: int) -> Identity | None:
-        path = self.path(seed)
+    def read(self, key: int | str) -> Identity | None:
+        path = self.path(key)
         try:
             data = path.read_bytes()
             if hashlib.sha256(data[_DIGEST_SIZE:]).digest() != data[:_DIGEST_SIZE]:
@@ -173,6 +244,7 @@ class IdentityCache:
             tensors = load(data[_DIGEST_SIZE:])
             about = json.loads(tensors.pop("about").tobytes())
             manifest = self._pack.manifest
+            seed = key if isinstance(key, int) else None
             identity = check_identity(str(path), tensors, about["name"], seed, tuple(about["tags"]), manifest.latent_size,
                                       manifest.rows)
             path.touch()
@@ -180,13 +252,13 @@ class IdentityCache:
             return None
         return identity
 
-    def write(self, seed: int, identity: Identity) -> None:
+    def write(self, key: int | str, identity: Identity) -> None:
         """Keeps a person. A folder that cannot be written is no reason to fail: the person is there already."""
         about = json.dumps({"name": identity.name, "tags": identity.tags}).encode()
         data = save(identity.tensors() | {"about": np.frombuffer(about, np.uint8)})
         try:
             self._make_room(len(data))
-            write_atomically(self.path(seed), hashlib.sha256(data).digest() + data)
+            write_atomically(self.path(key), hashlib.sha256(data).digest() + data)
         except OSError:
             return
 

@@ -150,6 +150,36 @@ def _chain() -> list[Figure]:
     return [*figures, Figure("parameters to picture", total, "ms"), Figure("one core", 1e3 / total, "frames/s")]
 
 
+def _backends() -> list[Figure]:
+    """Blend and draw of the default person by every backend to be had, and how close each comes to the reference."""
+    from core.avatar.backend import CpuBackend
+    from core.avatar.backend_benchmark import measure_backend_parity
+    from core.avatar.gl_backend import GlBackend
+
+    avatar, figures = _avatar(), []
+    makers = {"processor": CpuBackend, "OpenGL, processor blends": lambda: GlBackend(gpu_blend=False), "OpenGL": GlBackend}
+    for name, make in makers.items():
+        figures += _backend_times(name, make(), avatar)
+    parity = asdict(measure_backend_parity(avatar.pack, avatar.identity, SIZE // 2, faces=1, yaws=(0.3,)))
+    del parity["person"]
+    return figures + [Figure(f"parity: {name.replace('_', ' ')}", value, "dB") for name, value in parity.items()]
+
+
+def _backend_times(name: str, backend, avatar) -> list[Figure]:
+    """Processor time over all threads: a software OpenGL draws with several."""
+    from core.avatar.self_test import probe_motion, probe_psi
+    from core.geometry import portrait_camera
+    from core.pipeline.timing import StageTimer
+
+    camera, motion, timer = portrait_camera(SIZE, SIZE), probe_motion(avatar.identity), StageTimer(time.process_time)
+    performer = backend.performer(avatar.pack, avatar.identity)
+    for phase in range(6):
+        backend.timer = timer if phase else None  # the first picture compiles
+        performer.draw(probe_psi(avatar.psi_layout, phase), motion, camera)
+    backend.close()
+    return [Figure(f"{name}: {stage.stage}, median", stage.p50, "ms") for stage in timer.report()]
+
+
 def _encode() -> list[Figure]:
     """H.264 of a moving picture, in a folder that goes away."""
     import tempfile
@@ -174,5 +204,6 @@ MEASURES: dict[str, Callable[[], list[Figure]]] = {
     "CPU rasteriser, 512 x 512": _rasterise,
     "OpenGL, 512 x 512": _opengl,
     "parameters to picture, 512 x 512": _chain,
+    "blend and draw by back end, 512 x 512": _backends,
     "encoding": _encode,
 }

@@ -41,6 +41,10 @@ class AudioTrack:
             self._output.mux(self._next)
             self._next = next(self._packets, None)
 
+    def finish(self, seconds: float) -> None:
+        """Write what is left of the sound before `seconds`."""
+        self.write_until(seconds)
+
     def close(self) -> None:
         """Let go of the source."""
         self._packets.close()

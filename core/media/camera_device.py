@@ -124,9 +124,8 @@ class OpenCvCamera:
         if self._system == "linux":
             _check_free(self.node, self.name)
             return DeviceError(f"{self.name} cannot be opened", "unplug it and plug it in again")
-        hint = "close other programs that use it (a video call?)"
-        privacy = _PRIVACY.get(self._system)
-        return DeviceError(f"{self.name} cannot be opened: it is in use or not allowed", f"{hint}; {privacy}" if privacy else hint)
+        advice = ["close other programs that use it (a video call?)", _PRIVACY.get(self._system, "")]
+        return DeviceError(f"{self.name} cannot be opened: it is in use or not allowed", "; ".join(filter(None, advice)))
 
 
 def check_node(node: Path, name: str, open_file: Callable[[Path, int], int] = os.open) -> None:

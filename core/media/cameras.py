@@ -67,6 +67,16 @@ def find_camera(camera_id: str) -> CameraInfo | None:
     return next((camera for camera in list_cameras() if camera.id == camera_id), None)
 
 
+def device_nodes(system: str = sys.platform, devices: Path = Path("/dev")) -> tuple[tuple[str, int], ...] | None:
+    """What changes when a camera comes or goes, found without waking any; None where only `list_cameras` can tell."""
+    if system != "linux":
+        return None
+    try:
+        return tuple(sorted((node.name, node.stat().st_ctime_ns) for node in devices.glob("video[0-9]*")))
+    except OSError:  # one went while we looked
+        return ()
+
+
 def linux_cameras(found: Iterable[Found], backend: int, devices: Path = Path("/dev"),
                   classes: Path = Path("/sys/class/video4linux")) -> list[CameraInfo]:
     """Linux shows a camera as several nodes: of each device interface the first that delivers pictures counts.

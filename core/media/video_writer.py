@@ -6,9 +6,11 @@ Frames go through a bounded queue to a thread of their own; nothing is ever drop
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +22,9 @@ from numpy.typing import NDArray
 from core.errors import OutputError
 from core.media.audio import AudioTrack
 from core.media.ffmpeg import av, reason
-from core.media.formats import check_video_output, video_codec, video_format
+from core.media.formats import VideoCodec, check_video_output, video_codec, video_format
+from core.media.live_sound import LiveSound
+from core.media.priority import lower_thread_priority
 from core.media.video_reader import VideoReader
 
 UNFINISHED_SUFFIX = ".part"
@@ -51,25 +55,35 @@ class VideoWriter:
         time_base: of the time stamps, best that of the driver; a fine default otherwise.
         audio: clip whose sound is kept, cut to the length of the pictures.
         alpha: whether frames are RGBA with straight alpha and transparency is stored.
+        sound: sound that arrives while the pictures do, instead of a clip's.
+        codec: the encoder, when it is not to be the usual one of the format (`core.media.formats.live_codec`).
+        metadata: texts kept inside the file: title, comment.
+        keep: a recording that cannot be made again. When it cannot be written to the end, what has been written stays in
+            the unfinished file `part`, and the encoder runs behind everything else.
 
-    Raises OutputError from any method when the file cannot be written; nothing half-written stays then. Used as a context
-    manager it is closed at the end of the block and discarded when the block raises.
+    Raises OutputError from any method when the file cannot be written; nothing half-written stays then, unless it is to be
+    kept. Used as a context manager it is closed at the end of the block and discarded when the block raises.
     """
 
     def __init__(self, path: str | Path, width: int, height: int, *, fps: float = 30.0, time_base: Fraction | None = None,
-                 audio: VideoReader | None = None, alpha: bool = False, queue_size: int = QUEUED_FRAMES) -> None:
+                 audio: VideoReader | None = None, alpha: bool = False, queue_size: int = QUEUED_FRAMES,
+                 sound: LiveSound | None = None, codec: VideoCodec | None = None, metadata: Mapping[str, str] | None = None,
+                 keep: bool = False) -> None:
         self.path = Path(path)
         check_video_output(self.path, alpha)
         self.width, self.height, self.alpha = width, height, alpha
         self.fps = min(max(fps, 1.0), 1000.0)
         self.time_base = _ticks(time_base)
         self.part = _unused_part(self.path)
+        self.keep = keep
         self.frames = 0  # encoded so far
+        self._codec = codec or video_codec(self.path, alpha)
+        self._metadata = dict(metadata or {})
         self._last_pts = self._last_encoded = -1
         self._failure: Exception | None = None
-        self._audio: AudioTrack | None = None
+        self._audio: AudioTrack | LiveSound | None = None
         self._container = None
-        self._open(audio)
+        self._open(audio, sound)
         self._queue: queue.Queue[tuple[NDArray[np.uint8], int] | None] = queue.Queue(queue_size)
         self._thread: threading.Thread | None = threading.Thread(target=self._encode_all, name="encoder", daemon=True)
         self._thread.start()
@@ -84,7 +98,10 @@ class VideoWriter:
         self._queue.put((image, pts))
 
     def close(self) -> Recording:
-        """Finish the file, check that every frame is in it, and give it its name."""
+        """Finish the file, check that every frame is in it, and give it its name.
+
+        A recording that is to be kept stays in `part` when anything of this fails.
+        """
         self._join()
         self._raise_failure()
         if self.frames == 0:
@@ -98,7 +115,7 @@ class VideoWriter:
             _flush_to_disk(self.part)
             os.replace(self.part, self.path)
         except OSError as error:
-            self.discard()
+            self._give_up()
             raise OutputError(f"{self.path} cannot be written: {reason(error)}") from error
         return Recording(self.path, self.frames, self._seconds())
 
@@ -106,6 +123,9 @@ class VideoWriter:
         """Stop and leave nothing behind."""
         self._join()
         self.part.unlink(missing_ok=True)
+
+    def _give_up(self) -> None:
+        self._join() if self.keep else self.discard()
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -116,12 +136,15 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _open(self, audio: VideoReader | None) -> None:
+    def _open(self, audio: VideoReader | None, sound: LiveSound | None) -> None:
         target = video_format(self.path)
         try:
             self._container = av.open(str(self.part), "w", format=target.muxer, options=target.options, buffer_size=SMALL_BUFFER)
+            self._container.metadata.update(self._metadata)
             self._stream = self._add_video_stream()
-            if audio is not None and audio.has_audio:
+            if sound is not None:
+                self._audio = sound.open(self._container, target)
+            elif audio is not None and audio.has_audio:
                 self._audio = AudioTrack(self._container, audio.path, audio.info.start, target)
         except (av.FFmpegError, OSError) as error:
             self._close_container()
@@ -129,8 +152,8 @@ class VideoWriter:
             raise OutputError(f"{self.path} cannot be written: {reason(error)}") from error
 
     def _add_video_stream(self) -> av.VideoStream:
-        codec = video_codec(self.path, self.alpha)
-        key_frames = {"g": str(round(self.fps))}
+        codec = self._codec
+        key_frames = {"g": str(max(1, round(codec.key_frame_seconds * self.fps)))}
         rate = Fraction(self.fps).limit_denominator(1001)
         stream = self._container.add_stream(codec.name, rate=rate, options={**codec.options, **key_frames})
         stream.width = self.width + self.width % 2
@@ -146,6 +169,8 @@ class VideoWriter:
 
     def _encode_all(self) -> None:
         """Body of the encoder's thread; after a failure it only empties the queue, so that nobody waits for ever."""
+        if self.keep:
+            lower_thread_priority()
         while True:
             item = self._queue.get()
             if self._failure is None:
@@ -173,7 +198,7 @@ class VideoWriter:
     def _finish(self) -> None:
         self._mux(self._stream.encode())
         if self._audio is not None:
-            self._audio.write_until(self._seconds())
+            self._audio.finish(self._seconds())
         container, self._container = self._container, None
         container.close()
 
@@ -203,16 +228,26 @@ class VideoWriter:
     def _raise_failure(self) -> None:
         if self._failure is None:
             return
-        self.discard()
-        hint = "free some space and run it again" if getattr(self._failure, "errno", None) == 28 else ""
+        self._give_up()
+        hint = "free some space and run it again" if is_disk_full(self._failure) else ""
         raise OutputError(f"{self.path} cannot be written: {reason(self._failure)}", hint) from self._failure
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether a failure, or what caused it, was a lack of space."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
 
 
 def count_pictures(path: Path) -> int:
     """Pictures stored in a video file, without decoding them."""
     try:
         with av.open(str(path)) as container:
-            return sum(packet.size > 0 for packet in container.demux(video=0))
+            indexed = container.streams.video[0].frames  # the index is written last: when it is whole, so is the file
+            return indexed or sum(packet.size > 0 for packet in container.demux(video=0))
     except (av.FFmpegError, OSError):
         return 0
 

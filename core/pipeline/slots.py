@@ -29,6 +29,7 @@ class Slot(Generic[T]):
         self._condition = threading.Condition()
         self._item: Item[T] | None = None
         self._closed = False
+        self._poked = False
         self.dropped = 0
 
     def put(self, value: T, captured_ns: int | None = None) -> None:
@@ -42,13 +43,28 @@ class Slot(Generic[T]):
             self._condition.notify()
 
     def take(self, timeout: float | None = None) -> Item[T] | None:
-        """The newest item, waiting for one; None when `timeout` seconds pass without. Raises SlotClosed once it is empty."""
+        """The newest item, waiting for one; None when `timeout` seconds pass without or somebody pokes.
+
+        Raises SlotClosed once it is empty.
+        """
         with self._condition:
-            self._condition.wait_for(lambda: self._item is not None or self._closed, timeout)
+            self._condition.wait_for(lambda: self._item is not None or self._closed or self._poked, timeout)
             item, self._item = self._item, None
+            self._poked = False
             if item is None and self._closed:
                 raise SlotClosed
             return item
+
+    def poke(self) -> None:
+        """Wake the consumer although there may be nothing to take: it has other things to look at."""
+        with self._condition:
+            self._poked = True
+            self._condition.notify_all()
+
+    def clear(self) -> None:
+        """Throw away what lies in the slot; it does not count as dropped."""
+        with self._condition:
+            self._item = None
 
     def close(self) -> None:
         """Wake whoever waits; what still lies in the slot can be taken."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -56,5 +56,48 @@ class StageTimer:
         """All stages in the order in which they first ran."""
         with self._lock:
             runs = {name: np.array(values) for name, values in self._milliseconds.items()}
-        return [StageTimes(name, len(values), *(float(v) for v in np.percentile(values, [50, 95])), float(values.sum()))
-                for name, values in runs.items()]
+        return _summaries(runs)
+
+
+class SlidingStageTimer(StageTimer):
+    """A `StageTimer` that only remembers the last seconds; its report's `total` and `count` are of those.
+
+    Args:
+        seconds: how far back.
+        clock: seconds, as in `StageTimer`.
+        now: seconds; tells the age of runs.
+    """
+
+    def __init__(self, seconds: float = 2.0, clock: Callable[[], float] = time.thread_time,
+                 now: Callable[[], float] = time.perf_counter) -> None:
+        super().__init__(clock)
+        self._seconds, self._now = seconds, now
+        self._runs: dict[str, deque[tuple[float, float]]] = defaultdict(deque)
+
+    def add(self, name: str, milliseconds: float) -> None:
+        with self._lock:
+            runs = self._runs[name]
+            runs.append((self._now(), milliseconds))
+            self._forget(runs)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._runs.clear()
+
+    def report(self) -> list[StageTimes]:
+        """Stages that ran lately, in the order in which they first ran."""
+        with self._lock:
+            for runs in self._runs.values():
+                self._forget(runs)
+            lately = {name: np.array([value for _, value in runs]) for name, runs in self._runs.items() if runs}
+        return _summaries(lately)
+
+    def _forget(self, runs: deque[tuple[float, float]]) -> None:
+        oldest = self._now() - self._seconds
+        while runs and runs[0][0] < oldest:
+            runs.popleft()
+
+
+def _summaries(runs: dict[str, np.ndarray]) -> list[StageTimes]:
+    return [StageTimes(name, len(values), *(float(v) for v in np.percentile(values, [50, 95])), float(values.sum()))
+            for name, values in runs.items()]

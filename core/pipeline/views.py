@@ -45,6 +45,10 @@ class Follower:
 
     def update(self, params: HeadParams, width: int, height: int) -> Camera:
         """The camera at the time of `params`."""
+        return orbit_camera(*self.direction(params), width, height)
+
+    def direction(self, params: HeadParams) -> tuple[float, float]:
+        """Yaw and pitch of the camera, radians, at the time of `params`."""
         facing = rotation_from_axis_angle(np.asarray(params.head_rotation, np.float64))[:, 2]
         wanted = FOLLOWED_SHARE * np.array([math.atan2(facing[0], facing[2]), math.asin(np.clip(facing[1], -1, 1))])
         if self._direction is None:
@@ -53,10 +57,15 @@ class Follower:
             step = min(max((params.time_ns - self._time_ns) / 1e9, 0.0), _LONGEST_STEP)
             self._direction = self._direction + (1 - math.exp(-step / FOLLOW_SECONDS)) * (wanted - self._direction)
         self._time_ns = params.time_ns
-        return orbit_camera(self._direction[0], self._direction[1], width, height)
+        return float(self._direction[0]), float(self._direction[1])
 
 
 def _orbiting(seconds: float, width: int, height: int) -> Camera:
+    return orbit_camera(*orbit_swing(seconds), width, height)
+
+
+def orbit_swing(seconds: float) -> tuple[float, float]:
+    """Yaw and pitch, radians, of a camera that has swung around the head for so long."""
     yaw = ORBIT_YAW * math.sin(2 * math.pi * seconds / ORBIT_YAW_SECONDS)
     pitch = ORBIT_PITCH * math.sin(2 * math.pi * seconds / ORBIT_PITCH_SECONDS)
-    return orbit_camera(yaw, pitch, width, height)
+    return yaw, pitch

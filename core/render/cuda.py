@@ -1,9 +1,11 @@
 """The CUDA renderer: gsplat's rasteriser in antialiased mode, which our rules follow.
 
-Not tested by us on a graphics processor yet; the tests skip it where there is none.
+Not tested by us on a graphics processor yet: the tests run it on the processor, with the reference in gsplat's place.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +15,28 @@ from core.render.reference import LOW_PASS_VARIANCE, NEAR_PLANE
 from core.render.renderer import Background, RenderStats, StageClock
 from core.types import Camera, Gaussians
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TensorCloud(NamedTuple):
+    """`core.types.Gaussians` as float32 tensors on a device."""
+
+    xyz: Tensor
+    scale: Tensor
+    quat: Tensor
+    rgb: Tensor
+    opacity: Tensor
+
 
 class CudaRenderer:
     """`Renderer` on an NVIDIA graphics processor.
+
+    Args:
+        device: as torch calls it.
+
+    Attributes:
+        description: the driver's name for the device.
 
     Raises:
         DeviceError: torch or gsplat is not installed, or there is no CUDA device.
@@ -24,27 +45,33 @@ class CudaRenderer:
     name = "cuda"
     is_software = False
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cuda") -> None:
         try:
             import torch
             from gsplat import rasterization
         except ImportError as error:
             raise DeviceError(f"the CUDA renderer cannot be used: {error}",
                               "pip install gsplat, with a CUDA build of torch") from None
-        if not torch.cuda.is_available():
+        on_cuda = device.startswith("cuda")
+        if on_cuda and not torch.cuda.is_available():
             raise DeviceError("the CUDA renderer needs an NVIDIA graphics processor", "use the CPU or the OpenGL renderer")
-        self._torch, self._rasterization = torch, rasterization
+        self._torch, self._rasterization, self._device = torch, rasterization, device
+        self.description = torch.cuda.get_device_name(device) if on_cuda else device
         self.stats = RenderStats()
 
     def render(self, gaussians: Gaussians, camera: Camera, background: Background = None) -> NDArray[np.uint8]:
         """Draw a picture, as `Renderer.render` says."""
+        fields = (gaussians.xyz, gaussians.scale, gaussians.quat, gaussians.rgb, gaussians.opacity)
+        return self.draw(TensorCloud(*(self._tensor(field) for field in fields)), camera, background)
+
+    def draw(self, cloud: TensorCloud, camera: Camera, background: Background = None) -> NDArray[np.uint8]:
+        """Draw a cloud that lies on the device, as `Renderer.render` says."""
         clock = StageClock()
-        if len(gaussians) == 0:
+        if len(cloud.xyz) == 0:
             return self._empty(camera, background)
         intrinsics = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]], np.float32)
         color, alpha, _ = self._rasterization(
-            self._tensor(gaussians.xyz), self._tensor(gaussians.quat), self._tensor(gaussians.scale),
-            self._tensor(gaussians.opacity), self._tensor(gaussians.rgb), self._tensor(camera.world_to_camera)[None],
+            cloud.xyz, cloud.quat, cloud.scale, cloud.opacity, cloud.rgb, self._tensor(camera.world_to_camera)[None],
             self._tensor(intrinsics)[None], camera.width, camera.height, near_plane=NEAR_PLANE, eps2d=LOW_PASS_VARIANCE,
             packed=False, rasterize_mode="antialiased")
         color, alpha = color[0], alpha[0]
@@ -52,11 +79,11 @@ class CudaRenderer:
             color = color + (1 - alpha) * self._tensor(np.array(background, np.float32))
         rgba = self._torch.cat([color, alpha], -1).clamp(0, 1)
         picture = (rgba * 255 + 0.5).to(self._torch.uint8).cpu().numpy()
-        self.stats = RenderStats(blend_ms=clock.lap(), gaussian_count=len(gaussians))
+        self.stats = RenderStats(blend_ms=clock.lap(), gaussian_count=len(cloud.xyz))
         return picture
 
-    def _tensor(self, array: NDArray):
-        return self._torch.as_tensor(np.ascontiguousarray(array, np.float32), device="cuda")
+    def _tensor(self, array: NDArray) -> Tensor:
+        return self._torch.as_tensor(np.ascontiguousarray(array, np.float32), device=self._device)
 
     @staticmethod
     def _empty(camera: Camera, background: Background) -> NDArray[np.uint8]:

@@ -1,44 +1,37 @@
 """The OpenGL renderer: plain calls of OpenGL 3.3 core (macOS's 4.1 has all of it) on a context that the caller made current.
 
 One instanced quad per Gaussian, front to back, blended with (1 − α of the target, 1) into a half-float target; a second pass
-adds the background. The vertices have no attributes: a Gaussian's numbers come from a float texture, the depth order from an
-integer texture, so the only work of the processor is the sort and the upload.
+adds the background. The vertices have no attributes: a Gaussian's numbers come from float textures, the depth order from an
+integer texture. The texture may be filled here, from a cloud in memory, or on the device (`core.avatar.gl_blend`).
 """
 
 from __future__ import annotations
 
-import re
-from importlib.resources import files
-
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import DeviceError
+from core.errors import DeviceError, InputError
 from core.render.egl import OffscreenContext
+from core.render.gl import GL, R32UI, RGBA8, RGBA16F, RGBA32F, CoverPass, Program, Target, Texture, check_errors, current_device
+from core.render.reference import ALPHA_MIN, NEAR_PLANE
 from core.render.renderer import Background, RenderStats, StageClock
 from core.types import Camera, FloatArray, Gaussians
 
-try:
-    import OpenGL
-
-    OpenGL.ERROR_CHECKING = False
-    from OpenGL import GL
-except ImportError as error:  # PyOpenGL is absent, or finds no OpenGL library
-    raise DeviceError(f"OpenGL cannot be used: {error}",
-                      "install PyOpenGL and the system's OpenGL library (Debian, Ubuntu: libgl1)") from None
-
-SOFTWARE_RENDERERS = re.compile("llvmpipe|softpipe|swiftshader|software|gdi generic|basic render", re.IGNORECASE)
-SPLATS_PER_ROW = 256  # of the attribute texture
-TEXELS = 4  # per splat: xyz opacity · scale - · quaternion · rgb -
-ORDER_WIDTH = 1024
+WIDTH = 1024  # Gaussians in a row of a texture
+LAYERS = 4  # of the attribute texture: xyz opacity · scale - · quaternion · rgb -
+_LEVELS = np.float32(65535)
+_LONGEST_RANGE = 1.0  # metres; a step of 16 bits is then 15 micrometres
 
 
 class OpenGLRenderer:
     """`Renderer` for the current context. Every call needs the same context to be current.
 
+    Args:
+        half_floats: add the layers up in half floats, which stays within 52 dB of the reference; bytes stay within 45.
+
     Attributes:
-        description: the driver's name for the device.
-        is_software: whether that device is the processor itself.
+        device: what draws;  description: its name;  is_software: whether it is the processor itself.
+        alpha_min: contributions to a pixel below it are skipped.
 
     Raises:
         DeviceError: the context is older than 3.3, or a shader does not compile.
@@ -46,134 +39,133 @@ class OpenGLRenderer:
 
     name = "opengl"
 
-    def __init__(self) -> None:
+    def __init__(self, half_floats: bool = True) -> None:
         self.stats = RenderStats()
-        self.description = (GL.glGetString(GL.GL_RENDERER) or b"unknown").decode()
-        self.is_software = bool(SOFTWARE_RENDERERS.search(self.description))
-        version = (GL.glGetIntegerv(GL.GL_MAJOR_VERSION), GL.glGetIntegerv(GL.GL_MINOR_VERSION))
-        if version < (3, 3):
-            raise DeviceError(f"OpenGL 3.3 is needed, {self.description} offers {version[0]}.{version[1]}",
-                              "update the graphics driver")
-        self._splat_program = _link_program("splat.vert", "splat.frag")
-        self._resolve_program = _link_program("resolve.vert", "resolve.frag")
-        self._vertex_array = GL.glGenVertexArrays(1)
-        self._attributes, self._order = _create_texture(), _create_texture()
-        self._attribute_data = np.zeros((0, SPLATS_PER_ROW, TEXELS, 4), np.float32)
-        self._order_data = np.zeros((0, ORDER_WIDTH), np.uint32)
-        self._accumulation, self._accumulation_texture, self._size = GL.glGenFramebuffers(1), _create_texture(), (0, 0)
+        self.alpha_min = ALPHA_MIN
+        self.device = current_device()
+        self.description, self.is_software = self.device.name, self.device.is_software
+        self._splat_program = Program("core.render/splat.vert", "core.render/splat.frag")
+        self._resolve = CoverPass("core.render/resolve.frag")
+        self._vertex_array = int(GL.glGenVertexArrays(1))
+        self._attributes, self._order = Texture(RGBA32F, layered=True), Texture(R32UI)
+        self._attribute_data = np.zeros((LAYERS, 0, WIDTH, 4), np.float32)
+        self._order_data = np.zeros((0, WIDTH), np.uint32)
+        self._accumulation, self._finished = Texture(RGBA16F if half_floats else RGBA8), Texture(RGBA8)
+        self._targets: tuple[Target, ...] = ()
 
     def render(self, gaussians: Gaussians, camera: Camera, background: Background = None) -> NDArray[np.uint8]:
-        """Draw a picture and read it back."""
+        """Draw a picture, as `Renderer.render` says, and read it back."""
         clock = StageClock()
-        target, buffer = GL.glGenFramebuffers(1), GL.glGenRenderbuffers(1)
-        GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, buffer)
-        GL.glRenderbufferStorage(GL.GL_RENDERBUFFER, GL.GL_RGBA8, camera.width, camera.height)
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, target)
-        GL.glFramebufferRenderbuffer(GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_RENDERBUFFER, buffer)
-        self.draw(gaussians, camera, background, target)
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, target)
-        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
-        data = GL.glReadPixels(0, 0, camera.width, camera.height, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE)
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, 0)
-        GL.glDeleteFramebuffers(1, [target])
-        GL.glDeleteRenderbuffers(1, [buffer])
-        picture = np.frombuffer(data, np.uint8).reshape(camera.height, camera.width, 4)[::-1].copy()
-        self.stats = RenderStats(self.stats.project_ms, self.stats.sort_ms, clock.lap() - self.stats.sort_ms, len(gaussians))
+        attributes = self._upload(gaussians)
+        upload_ms = clock.lap()
+        depth = gaussians.xyz @ camera.world_to_camera[2, :3] + camera.world_to_camera[2, 3]
+        picture = self.draw(attributes, depth, camera, background)
+        self.stats = RenderStats(upload_ms, self.stats.sort_ms, self.stats.blend_ms, len(gaussians))
         return picture
 
-    def draw(self, gaussians: Gaussians, camera: Camera, background: Background, framebuffer: int) -> None:
-        """Draw into a framebuffer of the caller's (a `QOpenGLWidget`'s, never assume 0), picture upright.
+    def draw(self, attributes: Texture, depth: FloatArray, camera: Camera, background: Background = None) -> NDArray[np.uint8]:
+        """Draw a cloud that lies in a texture.
 
-        The framebuffer's lower left corner of the camera's size is written. Leaves blending off and nothing bound but the
-        framebuffer.
+        Args:
+            attributes: RGBA32F of `LAYERS` layers with `WIDTH` Gaussians in a row.
+            depth: [N] of the Gaussians along the optical axis.
+
+        Raises:
+            InputError: the picture has no pixels or more than the device takes.
+            DeviceError: the device fails.
         """
         clock = StageClock()
-        self._upload(gaussians, camera)
-        self.stats = RenderStats(sort_ms=clock.lap(), gaussian_count=len(gaussians))
         self._resize(camera.width, camera.height)
-        GL.glViewport(0, 0, camera.width, camera.height)
-        GL.glDisable(GL.GL_DEPTH_TEST)
-        GL.glDisable(GL.GL_CULL_FACE)
-        GL.glDisable(GL.GL_SCISSOR_TEST)
-        GL.glBindVertexArray(self._vertex_array)
-        self._accumulate(len(gaussians), camera)
+        rows = -(-len(depth) // WIDTH)
+        if rows != len(self._order_data):
+            self._order_data = np.zeros((rows, WIDTH), np.uint32)
+        self._order_data.reshape(-1)[:len(depth)] = depth_order(depth)
+        sort_ms = clock.lap()
+        if rows:
+            self._order.send(self._order_data)
+        self._accumulate(attributes, len(depth), camera)
+        self._resolve.program.use(accumulation=self._accumulation)
+        self._resolve.program.set(background=background or (0.0, 0.0, 0.0))
+        finished = self._targets[1]
+        self._resolve.run(finished)
+        picture = np.empty((camera.height, camera.width, 4), np.uint8)
+        finished.read(0, RGBA8, picture)
+        check_errors("drawing a picture")
+        self.stats = RenderStats(0.0, sort_ms, clock.lap(), len(depth))
+        return picture
 
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, framebuffer)
-        GL.glUseProgram(self._resolve_program)
-        _bind_texture(0, self._accumulation_texture)
-        _set_uniform(self._resolve_program, "accumulation", 0)
-        GL.glUniform3f(GL.glGetUniformLocation(self._resolve_program, "background"), *(background or (0, 0, 0)))
-        GL.glDrawArrays(GL.GL_TRIANGLES, 0, 3)
-        GL.glUseProgram(0)
-        GL.glBindVertexArray(0)
-        _bind_texture(0, 0)
-
-    def _upload(self, gaussians: Gaussians, camera: Camera) -> None:
-        """Sort front to back and send the cloud to the device."""
-        rows = -(-len(gaussians) // SPLATS_PER_ROW)
-        if rows > len(self._attribute_data):
-            self._attribute_data = np.zeros((rows, SPLATS_PER_ROW, TEXELS, 4), np.float32)
-            self._order_data = np.zeros((-(-rows * SPLATS_PER_ROW // ORDER_WIDTH), ORDER_WIDTH), np.uint32)
-        texels = self._attribute_data.reshape(-1, TEXELS, 4)[:len(gaussians)]
-        texels[:, 0, :3], texels[:, 0, 3] = gaussians.xyz, gaussians.opacity
-        texels[:, 1, :3], texels[:, 2], texels[:, 3, :3] = gaussians.scale, gaussians.quat, gaussians.rgb
-        depth = gaussians.xyz @ camera.world_to_camera[2, :3]
-        self._order_data.reshape(-1)[:len(gaussians)] = np.argsort(depth)
-        _send_texture(self._attributes, GL.GL_RGBA32F, GL.GL_RGBA, GL.GL_FLOAT,
-                      self._attribute_data.reshape(-1, SPLATS_PER_ROW * TEXELS, 4))
-        _send_texture(self._order, GL.GL_R32UI, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, self._order_data[..., None])
+    def _upload(self, gaussians: Gaussians) -> Texture:
+        """Send the cloud to the device."""
+        count = len(gaussians)
+        rows = max(1, -(-count // WIDTH))
+        if rows != self._attribute_data.shape[1]:
+            self._attribute_data = np.zeros((LAYERS, rows, WIDTH, 4), np.float32)
+        texels = self._attribute_data.reshape(LAYERS, -1, 4)[:, :count]
+        texels[0, :, :3], texels[0, :, 3] = gaussians.xyz, gaussians.opacity
+        texels[1, :, :3], texels[2], texels[3, :, :3] = gaussians.scale, gaussians.quat, gaussians.rgb
+        self._attributes.send(self._attribute_data)
+        return self._attributes
 
     def _resize(self, width: int, height: int) -> None:
-        """Give the half-float target the picture's size."""
-        if (width, height) == self._size:
+        """Give the targets the picture's size."""
+        limit = self.device.largest_side
+        if not (0 < width <= limit and 0 < height <= limit):
+            raise InputError(f"a picture of {width}×{height} pixels cannot be drawn",
+                             f"sides of 1 to {limit} pixels are possible")
+        if self._targets and self._finished.shape == (height, width):
             return
-        GL.glBindTexture(GL.GL_TEXTURE_2D, self._accumulation_texture)
-        GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA16F, width, height, 0, GL.GL_RGBA, GL.GL_HALF_FLOAT, None)
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._accumulation)
-        GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, self._accumulation_texture, 0)
-        if GL.glCheckFramebufferStatus(GL.GL_FRAMEBUFFER) != GL.GL_FRAMEBUFFER_COMPLETE:
-            raise DeviceError(f"{self.description} cannot draw {width}×{height} pixels in half floats", "use the CPU renderer")
-        self._size = (width, height)
+        self._delete_targets()
+        self._accumulation.allocate(height, width)
+        self._finished.allocate(height, width)
+        self._targets = Target((self._accumulation, None)), Target((self._finished, None))
 
-    def _accumulate(self, count: int, camera: Camera) -> None:
-        """Blend the quads into the half-float target."""
-        program = self._splat_program
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._accumulation)
+    def _accumulate(self, attributes: Texture, count: int, camera: Camera) -> None:
+        """Blend the quads."""
+        self._targets[0].bind()
+        for feature in (GL.GL_DEPTH_TEST, GL.GL_CULL_FACE, GL.GL_SCISSOR_TEST):
+            GL.glDisable(feature)
         GL.glClearColor(0, 0, 0, 0)
         GL.glClear(GL.GL_COLOR_BUFFER_BIT)
+        if count == 0:
+            return
         GL.glEnable(GL.GL_BLEND)
         GL.glBlendFunc(GL.GL_ONE_MINUS_DST_ALPHA, GL.GL_ONE)
-        GL.glUseProgram(program)
-        _bind_texture(0, self._attributes)
-        _bind_texture(1, self._order)
-        _set_uniform(program, "attributes", 0)
-        _set_uniform(program, "order", 1)
-        view = np.ascontiguousarray(camera.world_to_camera, np.float32)
-        GL.glUniformMatrix4fv(GL.glGetUniformLocation(program, "world_to_camera"), 1, True, view)
-        GL.glUniform4f(GL.glGetUniformLocation(program, "intrinsics"), camera.fx, camera.fy, camera.cx, camera.cy)
-        GL.glUniform2f(GL.glGetUniformLocation(program, "picture_size"), camera.width, camera.height)
+        GL.glBindVertexArray(self._vertex_array)
+        program = self._splat_program
+        program.use(attributes=attributes, order=self._order)
+        program.set(world_to_camera=camera.world_to_camera, intrinsics=(camera.fx, camera.fy, camera.cx, camera.cy),
+                    picture_size=(camera.width, camera.height), alpha_min=float(self.alpha_min))
         GL.glDrawArraysInstanced(GL.GL_TRIANGLE_STRIP, 0, 4, count)
         GL.glDisable(GL.GL_BLEND)
-        _bind_texture(1, 0)
 
     def warm_up(self) -> None:
         """Nothing to do: the driver compiled the shaders when the renderer was made."""
 
     def close(self) -> None:
         """Delete what was made in the context."""
-        GL.glDeleteFramebuffers(1, [self._accumulation])
-        GL.glDeleteTextures([self._attributes, self._order, self._accumulation_texture])
+        self._delete_targets()
+        for texture in (self._attributes, self._order, self._accumulation, self._finished):
+            texture.delete()
+        self._splat_program.delete()
+        self._resolve.delete()
         GL.glDeleteVertexArrays(1, [self._vertex_array])
-        GL.glDeleteProgram(self._splat_program)
-        GL.glDeleteProgram(self._resolve_program)
+
+    def _delete_targets(self) -> None:
+        for target in self._targets:
+            target.delete()
+        self._targets = ()
 
 
 class OffscreenOpenGLRenderer(OpenGLRenderer):
     """`OpenGLRenderer` with a context of its own and no window. It belongs to the thread that made it."""
 
-    def __init__(self) -> None:
+    def __init__(self, half_floats: bool = True) -> None:
         self._context = OffscreenContext()
-        super().__init__()
+        try:
+            super().__init__(half_floats)
+        except DeviceError:
+            self._context.close()
+            raise
 
     def render(self, gaussians: Gaussians, camera: Camera, background: Background = None) -> NDArray[np.uint8]:
         self._context.make_current()
@@ -185,41 +177,15 @@ class OffscreenOpenGLRenderer(OpenGLRenderer):
         self._context.close()
 
 
-def _link_program(vertex: str, fragment: str) -> int:
-    program = GL.glCreateProgram()
-    for name, kind in ((vertex, GL.GL_VERTEX_SHADER), (fragment, GL.GL_FRAGMENT_SHADER)):
-        shader = GL.glCreateShader(kind)
-        GL.glShaderSource(shader, (files("core.render") / "shaders" / name).read_text())
-        GL.glCompileShader(shader)
-        if not GL.glGetShaderiv(shader, GL.GL_COMPILE_STATUS):
-            raise DeviceError(f"the driver does not compile {name}: {GL.glGetShaderInfoLog(shader)}", "use the CPU renderer")
-        GL.glAttachShader(program, shader)
-        GL.glDeleteShader(shader)
-    GL.glLinkProgram(program)
-    if not GL.glGetProgramiv(program, GL.GL_LINK_STATUS):
-        raise DeviceError(f"the driver does not link {vertex} and {fragment}: {GL.glGetProgramInfoLog(program)}",
-                          "use the CPU renderer")
-    return program
+def depth_order(depth: FloatArray) -> NDArray[np.int64]:
+    """Numbers of the Gaussians [N] from the nearest on.
 
-
-def _create_texture() -> int:
-    """A texture that is read texel by texel."""
-    texture = GL.glGenTextures(1)
-    GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
-    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_NEAREST)
-    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MAG_FILTER, GL.GL_NEAREST)
-    return texture
-
-
-def _send_texture(texture: int, internal_format: int, layout: int, kind: int, data: FloatArray) -> None:
-    GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
-    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, internal_format, data.shape[1], data.shape[0], 0, layout, kind, data)
-
-
-def _bind_texture(unit: int, texture: int) -> None:
-    GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
-    GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
-
-
-def _set_uniform(program: int, name: str, value: int) -> None:
-    GL.glUniform1i(GL.glGetUniformLocation(program, name), value)
+    NumPy sorts 16-bit numbers in one pass over them. A head's depths then differ by 5 micrometres a step, which no 8-bit
+    picture shows; a cloud that reaches far is sorted in full.
+    """
+    if len(depth) == 0:
+        return np.zeros(0, np.int64)
+    near, far = max(depth.min(), np.float32(NEAR_PLANE)), depth.max()
+    if not 0 < far - near <= _LONGEST_RANGE:
+        return np.argsort(depth, kind="stable")
+    return np.argsort((np.maximum(depth - near, 0) * (_LEVELS / (far - near))).astype(np.uint16), kind="stable")

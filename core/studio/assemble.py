@@ -28,12 +28,13 @@ from core.types import Gaussians
 MAXIMUM_GAUSSIANS = 98_000
 
 
-def build_identity(seed_or_traits: int | Traits, head: HeadModel) -> StudioIdentity:
+def build_identity(seed_or_traits: int | Traits, head: HeadModel, label: str = "") -> StudioIdentity:
     """Make a person.
 
     Args:
-        seed_or_traits: a seed (0 .. 2**32 - 1), or traits that were sampled and perhaps altered.
+        seed_or_traits: a seed (0 .. 2**32 - 1), or traits that were sampled and perhaps altered or mixed.
         head: the open head.
+        label: what the person's name begins with; "seed 7" and the like when left out.
 
     Raises:
         ValueError: the seed is out of range.
@@ -69,7 +70,7 @@ def build_identity(seed_or_traits: int | Traits, head: HeadModel) -> StudioIdent
     splats = concatenate([outside.subset(_worth_keeping(anatomy, outside, score, room)), features, folds.splats])
     first = len(splats) - len(folds.splats)
     wrinkles = Wrinkles(np.arange(first, len(splats), dtype=np.int32), folds.weights.astype(np.float32))
-    return _pack(traits, anatomy, rest_vertices, splats, wrinkles)
+    return _pack(traits, anatomy, rest_vertices, splats, wrinkles, label or f"seed {traits.seed}")
 
 
 def _worth_keeping(anatomy: Anatomy, splats: Splats, score: np.ndarray, most: int) -> np.ndarray:
@@ -93,7 +94,7 @@ def _kept_regardless(anatomy: Anatomy, splats: Splats, seen: np.ndarray) -> np.n
 
 
 def _pack(traits: Traits, anatomy: Anatomy, rest_vertices: np.ndarray, splats: Splats,
-          wrinkles: Wrinkles) -> StudioIdentity:
+          wrinkles: Wrinkles, label: str) -> StudioIdentity:
     gaussians = Gaussians(
         xyz=np.ascontiguousarray(splats.xyz, np.float32),
         scale=np.ascontiguousarray(splats.scale, np.float32),
@@ -104,7 +105,7 @@ def _pack(traits: Traits, anatomy: Anatomy, rest_vertices: np.ndarray, splats: S
     return StudioIdentity(
         seed=traits.seed, shape=traits.shape, gaussians=gaussians, triangle=splats.triangle, texel=splats.texel,
         rigid=splats.rigid, wrinkles=wrinkles,
-        faces=anatomy.head.faces, rest_vertices=rest_vertices, name=_describe(traits), tags=_tags(traits),
+        faces=anatomy.head.faces, rest_vertices=rest_vertices, name=f"{label}: {_describe(traits)}", tags=_tags(traits),
     )
 
 
@@ -120,4 +121,4 @@ def _tags(traits: Traits) -> tuple[str, ...]:
 def _describe(traits: Traits) -> str:
     beard = "" if traits.beard.style == "none" else f", {traits.beard.style} beard".replace("goatee beard", "goatee")
     hair = "bald" if traits.hair.style == "bald" else f"{traits.hair.color_name} {traits.hair.style} hair"
-    return f"seed {traits.seed}: {hair}{beard}"
+    return f"{hair}{beard}"

@@ -7,7 +7,7 @@ is improved given all the fits, first by the head model's shape coefficients, th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from core.tracking.landmark_rig import INNER_LIP_PAIRS, LandmarkRig
 from core.tracking.mediapipe_landmarker import SCORE_NAMES
 from core.tracking.mouth import lip_gap
 from core.tracking.score_prior import ScorePrior
-from core.tracking.solver import Fit, HeadSolver, viewer_points
+from core.tracking.solver import Fit, HeadSolver, Prior, viewer_points
 from core.types import Landmarks
 
 LEAST_PERCENTILE = 10.0
@@ -37,6 +37,8 @@ OFFSET_SMOOTHNESS, OFFSET_RIDGE = 0.005, 0.003
 LIP_SEAL = 1.0
 NEIGHBOURS = 6
 MINIMUM_FRAMES = 5
+RESTING_FRAMES = 8  # of the frames known to rest, how many the shape is fitted to
+RESTING_STRENGTH = 5.0  # factor on the prior that holds their expression at zero
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Calibration:
         gaze: directions of both eyes that count as straight ahead.
         lip_gap: gap of the closed lips as a fraction of the mouth's width.
         head_sha256: the head model the numbers belong to.
+        residual: mean fit error over the frames it was made from, a fraction of the inter-ocular distance; 0 when not known.
     """
 
     shape: NDArray
@@ -60,6 +63,7 @@ class Calibration:
     gaze: GazeRange
     lip_gap: float
     head_sha256: str = ""
+    residual: float = 0.0
 
     @staticmethod
     def nobody(head_sha256: str = "") -> Calibration:
@@ -92,7 +96,8 @@ def calibrate(rig: LandmarkRig, clip: Sequence[Landmarks], frames: int = 32, hea
         clip: landmarks in order of time.
         frames: how many of them the shape is fitted to; the ranges use all.
         head_sha256: hash of the head model, kept with the result.
-        resting: frames in which the face is known to be at rest; found by themselves when there are none.
+        resting: frames in which the face is known to be at rest. They define what neutral is, in shape and scores; without
+            any it is found by itself.
 
     Raises:
         InputError: fewer than five frames.
@@ -101,8 +106,9 @@ def calibrate(rig: LandmarkRig, clip: Sequence[Landmarks], frames: int = 32, hea
         raise InputError(f"calibration needs {MINIMUM_FRAMES} frames with a face, there are {len(clip)}")
     scores = np.stack([landmarks.scores for landmarks in clip])
     neutral_scores = np.median(scores[list(resting)], axis=0) if len(resting) else resting_scores(scores)
-    chosen = _diverse(clip, scores, frames)
-    shape, offset = _fit_resting_face(rig, [clip[i] for i in chosen], neutral_scores)
+    known = _most_typical(scores, resting)
+    chosen = sorted(known.union(_diverse(clip, scores, frames)))
+    shape, offset = _fit_resting_face(rig, [clip[i] for i in chosen], neutral_scores, [i in known for i in chosen])
     lids = measure_lid_range(clip)
     gaps = np.array([lip_gap(landmarks) for landmarks in clip])
     person = Calibration(shape, offset, neutral_scores, lids, GazeRange.average(),
@@ -127,11 +133,15 @@ def resting_scores(scores: NDArray) -> NDArray:
     return resting
 
 
-def _fit_resting_face(rig: LandmarkRig, clip: Sequence[Landmarks], neutral_scores: NDArray) -> tuple[NDArray, NDArray]:
-    """Shape coefficients and landmark offsets from a few frames."""
+def _fit_resting_face(rig: LandmarkRig, clip: Sequence[Landmarks], neutral_scores: NDArray,
+                      rests: Sequence[bool]) -> tuple[NDArray, NDArray]:
+    """Shape coefficients and landmark offsets from a few frames, some of which may be known to rest."""
     solver = HeadSolver(rig, subset=np.arange(len(rig.template)))
     prior_of = ScorePrior(rig)
-    priors = [prior_of(landmarks.scores, neutral_scores) for landmarks in clip]
+    columns = len(rig.expression_names)
+    at_rest = Prior(np.zeros(columns), np.zeros(2), np.full(columns + 2, RESTING_STRENGTH))
+    priors = [at_rest if rest else prior_of(landmarks.scores, neutral_scores)
+              for landmarks, rest in zip(clip, rests, strict=True)]
     observed = [viewer_points(landmarks) for landmarks in clip]
     fits = [solver.start(landmarks) for landmarks in clip]
     shape = np.zeros(min(SHAPE_COUNT, rig.shape_dirs.shape[2]))
@@ -204,19 +214,20 @@ def _offset_energy(points: NDArray) -> sparse.csc_matrix:
 
 
 def _with_gaze(person: Calibration, rig: LandmarkRig, clip: Sequence[Landmarks]) -> Calibration:
-    """The person with the gaze range measured over the clip's frames."""
-    from dataclasses import replace
-
+    """The person with the gaze range and the fit error measured over the clip's frames."""
     solver = HeadSolver(rig)
     person.apply(solver)
     joints = person.joints(rig)
-    fits, fit = [], None
+    fits, errors, fit = [], [], None
     prior_of = ScorePrior(rig)
     for landmarks in clip:
         fit = fit or solver.start(landmarks)
-        fit = solver.refine(fit, viewer_points(landmarks), prior_of(landmarks.scores, person.neutral_scores), fit)
+        observed = viewer_points(landmarks)
+        fit = solver.refine(fit, observed, prior_of(landmarks.scores, person.neutral_scores), fit)
         fits.append(fit)
-    return replace(person, gaze=measure_gaze_range(clip, fits, joints, rig.eyeball_radius, person.lids))
+        errors.append(solver.errors(fit, observed).mean())
+    gaze = measure_gaze_range(clip, fits, joints, rig.eyeball_radius, person.lids)
+    return replace(person, gaze=gaze, residual=float(np.mean(errors)))
 
 
 def _diverse(clip: Sequence[Landmarks], scores: NDArray, count: int) -> list[int]:
@@ -233,3 +244,10 @@ def _diverse(clip: Sequence[Landmarks], scores: NDArray, count: int) -> list[int
     return sorted(chosen)
 
 
+def _most_typical(scores: NDArray, resting: Sequence[int]) -> set[int]:
+    """The few of the resting frames that are most like all of them; even a face at rest twitches."""
+    indices = np.asarray(resting, int)
+    if not len(indices):
+        return set()
+    away = np.abs(scores[indices] - np.median(scores[indices], axis=0)).sum(1)
+    return set(indices[np.argsort(away)[:RESTING_FRAMES]].tolist())

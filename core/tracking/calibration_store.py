@@ -42,6 +42,7 @@ def save_calibration(name: str, calibration: Calibration, folder: Path | None = 
         "lid_open": calibration.lids.open, "lid_closed": calibration.lids.closed,
         "lid_open_score": calibration.lids.open_score, "lid_closed_score": calibration.lids.closed_score,
         "gaze_zero": calibration.gaze.zero, "lip_gap": np.array(calibration.lip_gap),
+        "residual": np.array(calibration.residual),
     }
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
@@ -78,5 +79,36 @@ def load_calibration(name: str, head_sha256: str, folder: Path | None = None) ->
     if str(arrays.get("head_sha256")) != head_sha256:
         raise InputError(f"{path}: was made for another head model", "calibrate again")
     lids = LidRange(arrays["lid_open"], arrays["lid_closed"], arrays["lid_open_score"], arrays["lid_closed_score"])
+    residual = arrays.get("residual", np.zeros(()))  # files of the first version do not have it
+    known = residual.shape == () and residual.dtype.kind == "f" and np.isfinite(residual) and residual > 0
     return Calibration(shape, arrays["offset"], arrays["neutral_scores"], lids, GazeRange(arrays["gaze_zero"]),
-                       float(arrays["lip_gap"]), head_sha256)
+                       float(arrays["lip_gap"]), head_sha256, float(residual) if known else 0.0)
+
+
+def remove_calibration(name: str, folder: Path | None = None) -> None:
+    """Forget a calibration; harmless when there is none. Raises OutputError when its file cannot be removed."""
+    path = calibration_path(name, folder)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: the calibration cannot be removed ({error.strerror or error})") from error
+
+
+def rename_calibration(name: str, new_name: str, folder: Path | None = None) -> None:
+    """Give a calibration another name.
+
+    Raises:
+        InputError: there is none of that name, or the new name is taken or cannot name a file.
+        OutputError: the file cannot be renamed.
+    """
+    path, target = calibration_path(name, folder), calibration_path(new_name, folder)
+    if path == target:
+        return
+    if not path.is_file():
+        raise InputError(f"there is no calibration '{name}'", f"{path} does not exist")
+    if target.exists() and not target.samefile(path):  # a change of capitals is the same file on some systems
+        raise InputError(f"there already is a calibration '{new_name}'", "choose another name or delete that one first")
+    try:
+        path.rename(target)
+    except OSError as error:
+        raise OutputError(f"{path}: the calibration cannot be renamed ({error.strerror or error})") from error

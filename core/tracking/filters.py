@@ -109,10 +109,17 @@ class ParamsFilter:
         self._eyes = OneEuro(settings.eyes, settings.strength)
         self._scores = OneEuro(settings.expression, settings.strength)
 
+        self._parts = (self._rotation, self._translation, self._expression, self._eyes, self._scores)
+
     def reset(self) -> None:
         """Forget the past, as after a seek."""
-        for part in (self._rotation, self._translation, self._expression, self._eyes, self._scores):
+        for part in self._parts:
             part.reset()
+
+    def set_strength(self, strength: float) -> None:
+        """Smooth more or less from now on; see `SmoothingSettings.strength`."""
+        for part in self._parts:
+            part.strength = strength
 
     def __call__(self, params: HeadParams) -> HeadParams:
         """The smoothed parameters. The jaw counts as expression, in radians."""

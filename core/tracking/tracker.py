@@ -240,6 +240,16 @@ class Tracker:
                 self._background.add(landmarks)
         return self._loss.update(fitted, time_ns)
 
+    def use(self, calibration: Calibration | None) -> None:
+        """Go on with a known person; None gets to know whoever comes, in the background, from the average person on."""
+        self._background = None if calibration is not None else BackgroundCalibration(self.rig, self._sha256)
+        self._fitter.use(calibration or Calibration.nobody(self._sha256))
+
+    def set_smoothing(self, strength: float) -> None:
+        """Smooth live tracking more or less from now on: 0 turns it off, 1 is the default, larger is calmer."""
+        self.settings = replace(self.settings, smoothing=replace(self.settings.smoothing, strength=strength))
+        self._filter.set_strength(strength)
+
     def recalibrate(self) -> None:
         """Get to know the person anew, from now on."""
         self._background = BackgroundCalibration(self.rig, self._sha256)

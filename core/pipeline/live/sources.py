@@ -23,7 +23,7 @@ SEAM_NS = 300_000_000  # over which the end of a looping motion fades into its b
 _LATE_NS = 200_000_000  # frames that are later than this are dropped
 _CLOSEST_NS = 4_000_000  # frames nearer to the one before are dropped: no screen shows 250 in a second
 _LONGEST_WAIT_NS = 250_000_000  # a reader that is told to stop must hear of it
-_LONGEST_SEARCH_NS = 500_000_000
+_LONGEST_SEARCH_NS = 100_000_000  # catching up after a stall takes less; a decoder that is too slow never catches up
 
 
 class CameraSource:
@@ -165,17 +165,18 @@ class VideoSource:
 
     def _laps(self, reader: VideoReader) -> Iterator[tuple[Frame, int, int]]:
         """Frames with their playing time, which goes on from lap to lap, and the lap."""
-        lap, start, step = 0, 0, round(1e9 / reader.fps)
+        lap, start = 0, 0
         while True:
-            end = -1
+            count, end = 0, 0
             for frame in reader:
-                end = frame.time_ns
+                count, end = count + 1, frame.time_ns
                 yield frame, start + end, lap
-            if end < 0:
+            if not count:
                 raise InputError(f"{self.path} can no longer be read", "it was changed or removed while it played")
             if not self.loop:
                 return
-            lap, start = lap + 1, start + end + step
+            last = round(end / (count - 1)) if count > 1 else round(1e9 / reader.fps)  # how long the last frame is shown
+            lap, start = lap + 1, start + end + last
 
     def _still(self, reader: VideoReader) -> Iterator[tuple[Frame, int, int]]:
         picture, number = next(iter(reader)), 0

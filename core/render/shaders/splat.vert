@@ -1,17 +1,17 @@
 #version 330 core
-// One corner of one Gaussian's quad. Rules 1 and 2 of core/render/reference.py.
+// One corner of one Gaussian's quad. Rules 1 and 2 of core/render/reference.py. The picture's first row is the target's row 0.
 
-uniform sampler2D attributes;   // four texels a Gaussian: xyz opacity, scale, quaternion wxyz, rgb
-uniform usampler2D order;       // numbers of the Gaussians, nearest first
+uniform sampler2DArray attributes;  // layers: xyz opacity, scale -, quaternion wxyz, rgb -; 1024 Gaussians a row
+uniform usampler2D order;           // numbers of the Gaussians, nearest first
 uniform mat4 world_to_camera;
-uniform vec4 intrinsics;        // fx fy cx cy
+uniform vec4 intrinsics;            // fx fy cx cy
 uniform vec2 picture_size;
+uniform float alpha_min;            // contributions below it are skipped
 
 out vec2 position;              // in standard deviations along the ellipse's axes
 flat out vec4 color;            // rgb, compensated opacity
 
 const float LOW_PASS_VARIANCE = 0.3;
-const float ALPHA_MIN = 1.0 / 255.0;
 const float NEAR_PLANE = 0.01;
 const float FRUSTUM_MARGIN = 0.15;
 
@@ -29,10 +29,10 @@ void main() {
     color = vec4(0.0);
 
     int splat = int(texelFetch(order, ivec2(gl_InstanceID & 1023, gl_InstanceID >> 10), 0).r);
-    ivec2 first = ivec2((splat & 255) * 4, splat >> 8);
-    vec4 xyz_opacity = texelFetch(attributes, first, 0);
-    vec3 scale = texelFetch(attributes, first + ivec2(1, 0), 0).xyz;
-    vec4 quat = texelFetch(attributes, first + ivec2(2, 0), 0);
+    ivec2 place = ivec2(splat & 1023, splat >> 10);
+    vec4 xyz_opacity = texelFetch(attributes, ivec3(place, 0), 0);
+    vec3 scale = texelFetch(attributes, ivec3(place, 1), 0).xyz;
+    vec4 quat = texelFetch(attributes, ivec3(place, 2), 0);
 
     vec3 center = (world_to_camera * vec4(xyz_opacity.xyz, 1.0)).xyz;
     if (center.z < NEAR_PLANE) return;
@@ -50,7 +50,7 @@ void main() {
     float xx = dot(row_x, row_x), xy = dot(row_x, row_y), yy = dot(row_y, row_y);
     float widened = determinant + LOW_PASS_VARIANCE * (xx + yy + LOW_PASS_VARIANCE);
     float opacity = xyz_opacity.w * sqrt(determinant / widened);
-    if (!(opacity >= ALPHA_MIN)) return;
+    if (!(opacity >= alpha_min)) return;
     xx += LOW_PASS_VARIANCE;
     yy += LOW_PASS_VARIANCE;
 
@@ -60,9 +60,9 @@ void main() {
     axis = deviation > 1e-6 * mean ? normalize(axis) : vec2(1.0, 0.0);
 
     vec2 corner = vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1)) * 2.0 - 1.0;
-    position = corner * sqrt(2.0 * log(opacity / ALPHA_MIN));  // where alpha falls to 1/255
-    color = vec4(texelFetch(attributes, first + ivec2(3, 0), 0).rgb, opacity);
+    position = corner * sqrt(2.0 * log(opacity / alpha_min));  // where alpha falls to alpha_min
+    color = vec4(texelFetch(attributes, ivec3(place, 3), 0).rgb, opacity);
     vec2 offset = position.x * sqrt(major) * axis + position.y * sqrt(minor) * vec2(-axis.y, axis.x);
     vec2 pixel = focal * tangent + principal + offset;
-    gl_Position = vec4(2.0 * pixel.x / picture_size.x - 1.0, 1.0 - 2.0 * pixel.y / picture_size.y, 0.0, 1.0);
+    gl_Position = vec4(2.0 * pixel / picture_size - 1.0, 0.0, 1.0);
 }

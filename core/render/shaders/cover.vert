@@ -1,5 +1,5 @@
 #version 330 core
-// One triangle that covers the picture.
+// One triangle that covers the target.
 
 void main() {
     vec2 corner = vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1));
