@@ -61,7 +61,8 @@ FILE = (
     ActionSpec("file.quit", _("Actions", "Quit"), "File", "Ctrl+Q", "mdi6.exit-to-app", separator=True),
 )
 EDIT = (
-    ActionSpec("edit.undo", _("Actions", "Undo"), "Edit", "Ctrl+Z", "mdi6.undo", _("Actions", "Undo the last choice of a person")),
+    ActionSpec("edit.undo", _("Actions", "Undo"), "Edit", "Ctrl+Z", "mdi6.undo",
+               _("Actions", "Undo the last choice of a person")),
     ActionSpec("edit.redo", _("Actions", "Redo"), "Edit", "Ctrl+Shift+Z", "mdi6.redo"),
     ActionSpec("edit.preferences", _("Actions", "Preferences…"), "Edit", "Ctrl+,", "mdi6.cog-outline", separator=True),
 )

@@ -191,6 +191,7 @@ class ActionRegistry(QObject):
             action.setMenuRole(QAction.MenuRole.NoRole)
         if spec.icon:
             keep_icon(action, spec.icon, "bad" if spec.id == "record.toggle" else "text")
+        action.setIconVisibleInMenu(not spec.checkable)  # its place in a menu is the tick's
         parent.addAction(action)  # the shortcut works where menu and tool bar are hidden
         return action
 

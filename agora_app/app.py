@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PySide6.QtCore import QTimer
@@ -13,10 +14,11 @@ from PySide6.QtWidgets import QApplication
 
 from agora_app.dialogs.error import install_exception_hook
 from agora_app.gl_context import make_gl_context_factory
-from agora_app.log import LogModel, start_logging
+from agora_app.log import LogModel, start_logging, stop_logging
 from agora_app.main_window import MainWindow
 from agora_app.sentinel import Sentinel
-from agora_app.services import LiveOptions, Services, settings_path
+from agora_app.services import LiveOptions, Services
+from agora_app.settings.paths import settings_path
 from agora_app.settings.store import SettingsStore
 from agora_app.single_instance import SingleInstance
 from agora_app.theme import apply_theme
@@ -85,7 +87,7 @@ def build(start: Start) -> Running:
         window.toasts.show_toast(store.problem, "warn")
     window.show()
     if start.files:
-        window.open_files(list(start.files))
+        window.commands.open_files(list(start.files))
     return Running(app, window, services)
 
 
@@ -102,14 +104,20 @@ def run(start: Start) -> int:
     if safe.crashed and start.questions:
         from agora_app.dialogs.safe_start import ask_safe_mode
 
-        start = Start(**{**start.__dict__, "safe": start.safe or ask_safe_mode(safe)})
+        start = replace(start, safe=start.safe or ask_safe_mode(safe))
     running = build(start)
     window = running.window
-    install_exception_hook(window.dialogs.show_crash)
-    instance.files_received.connect(lambda files: (window.raise_(), window.activateWindow(), window.open_files(files)))
+    uninstall_hook = install_exception_hook(window.dialogs.show_crash)
+    instance.files_received.connect(lambda files: (window.raise_(), window.activateWindow(), window.commands.open_files(files)))
     if start.questions:
         QTimer.singleShot(0, window, window.dialogs.ask_at_start)
+    signal.signal(signal.SIGTERM, lambda *_: app.closeAllWindows())
+    listening = QTimer(app, interval=200)  # lets Python look at signals while Qt's loop runs
+    listening.timeout.connect(lambda: None)
+    listening.start()
     code = app.exec()
+    uninstall_hook()
     sentinel.disarm()
     instance.close()
+    stop_logging()
     return code

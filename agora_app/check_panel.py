@@ -24,6 +24,7 @@ from core.doctor import Check, Health, run_checks
 
 _MARKS = {Health.OK: "✓", Health.LIMITED: "!", Health.BROKEN: "✗"}
 _ROLES = {Health.OK: "ok", Health.LIMITED: "warn", Health.BROKEN: "bad"}
+_TITLES = {"opencv": "OpenCV"}
 
 
 class CheckPanel(QWidget):
@@ -136,7 +137,7 @@ class CheckRow(QFrame):
         font.setBold(True)
         font.setPointSizeF(font.pointSizeF() * 1.25)
         self.mark.setFont(font)
-        self.name = QLabel(check.name[:1].upper() + check.name[1:])
+        self.name = QLabel(_TITLES.get(check.name, check.name[:1].upper() + check.name[1:]))
         bold = self.name.font()
         bold.setBold(True)
         self.name.setFont(bold)

@@ -47,7 +47,8 @@ class DialogOpeners(QObject):
     def wizard(self) -> None:
         from agora_app.wizard.first_run import FirstRunWizard
 
-        FirstRunWizard(self._services.store, self._services.source, parent=self._window).open()
+        self._wizard = FirstRunWizard(self._services.store, self._services.source, parent=self._window)
+        self._wizard.open()
 
     def preferences(self) -> None:
         from agora_app.dialogs.preferences import PreferencesDialog
@@ -72,12 +73,12 @@ class DialogOpeners(QObject):
     def about(self) -> None:
         from agora_app.dialogs.about import AboutDialog
 
-        AboutDialog(self._window).open()
+        AboutDialog(self._window, self._services.session.stats().renderer).open()
 
     def licences(self) -> None:
         from agora_app.dialogs.about import AboutDialog
 
-        dialog = AboutDialog(self._window)
+        dialog = AboutDialog(self._window, self._services.session.stats().renderer)
         dialog.show_licences()
         dialog.open()
 
@@ -136,6 +137,15 @@ class DialogOpeners(QObject):
         ErrorDialog.show_error(self.tr("Something went wrong"), what,
                                self.tr("You can go on. If it happens again, restart the program and send the details."),
                                details, self._window)
+
+    def confirm_leaving(self, words: str) -> None:
+        """Parameters are about to be sent to another machine."""
+        from agora_app.dialogs.consent import confirm_leaving
+
+        if confirm_leaving(words, self._window):
+            self._services.outputs.set_osc(True, confirmed=True)
+        else:
+            self._services.outputs.set_osc(False)
 
     def close(self) -> None:
         if self._inspector is not None:

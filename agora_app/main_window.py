@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl
-from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDragLeaveEvent, QDropEvent
-from PySide6.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QKeyEvent
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from agora_app.actions import ActionRegistry
 from agora_app.dialog_openers import DialogOpeners
@@ -21,16 +20,15 @@ from agora_app.drops import DropOverlay, classify
 from agora_app.gallery.dock import IdentityDock
 from agora_app.notifications import Banner, ToastStack
 from agora_app.services import Services
-from agora_app.settings.paths import window_state
+from agora_app.settings.paths import LAYOUT_VERSION, window_state
 from agora_app.viewport.avatar_view import AvatarView
 from agora_app.viewport.stage_bar import StageBar
+from agora_app.window_actions import WindowActions
 from core.pipeline.live.state import LiveStats, SourceState, SourceStatus
 
-LAYOUT_VERSION = 1
+NARROWEST_DOCK = 316  # pixels; below it words are cut off
 PREVIEW_SECONDS = 0.1  # between two pictures of the camera in the source dock
-FAVOURITE_KEYS = 9
 _LEFT, _RIGHT = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
-_MEDIA = "Videos and pictures (*.mp4 *.mov *.mkv *.webm *.avi *.m4v *.png *.jpg *.jpeg);;All files (*)"
 
 
 class MainWindow(QMainWindow):
@@ -58,7 +56,7 @@ class MainWindow(QMainWindow):
         self.tool_bar = self.addToolBar(self.tr("Main"))
         self.tool_bar.setObjectName("main")
         self.registry.build_tool_bar(self.tool_bar)
-        self._connect_actions()
+        self.commands = WindowActions(self)
         self._connect_services()
         self._restore_layout()
 
@@ -82,7 +80,7 @@ class MainWindow(QMainWindow):
 
     def _build_docks(self, log_model) -> None:
         s = self.services
-        self.source_dock = SourceDock(s.source)
+        self.source_dock = SourceDock(s.source, may_film=self.dialogs.require_consent)
         self.identity_dock = IdentityDock(s.cast)
         self.expression_dock = ExpressionDock(s.drive)
         self.tracking_dock = TrackingDock(s.calibration, s.store)
@@ -98,7 +96,7 @@ class MainWindow(QMainWindow):
             "performance": self._dock("performance", self.tr("Performance"), self.performance_dock, _RIGHT, scrolls=False),
             "log": self._dock("log", self.tr("Log"), self.log_dock, _RIGHT, scrolls=False),
         }
-        self._default_layout()
+        self.default_layout()
 
     def _dock(self, name: str, title: str, widget: QWidget, area, scrolls: bool = True) -> QDockWidget:
         dock = QDockWidget(title, self)
@@ -110,11 +108,12 @@ class MainWindow(QMainWindow):
             scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
             scroll.setWidget(widget)
             widget = scroll
+        widget.setMinimumWidth(NARROWEST_DOCK)
         dock.setWidget(widget)
         self.addDockWidget(area, dock)
         return dock
 
-    def _default_layout(self) -> None:
+    def default_layout(self) -> None:
         """Left: what comes in and goes out. Right: who and how. Tabs share what is not needed at the same time."""
         docks = self.docks
         for name, dock in docks.items():
@@ -128,182 +127,9 @@ class MainWindow(QMainWindow):
         self.tabifyDockWidget(docks["performance"], docks["log"])
         docks["tracking"].raise_()
         docks["expression"].raise_()
-        self.resizeDocks([docks["source"], docks["people"]], [330, 360], Qt.Orientation.Horizontal)
-        self.resizeDocks([docks["source"], docks["tracking"]], [430, 430], Qt.Orientation.Vertical)
-        self.resizeDocks([docks["people"], docks["expression"]], [460, 400], Qt.Orientation.Vertical)
-
-    # ----------------------------------------------------------------------------------------------------------- actions
-
-    def _connect_actions(self) -> None:
-        s, connect = self.services, self.registry.connect
-        connect("file.open_video", self.open_video)
-        connect("file.open_motion", self.open_motion)
-        connect("file.open_pack", self.open_pack)
-        connect("file.export_snapshot", s.recording.snapshot)
-        connect("file.quit", self.close)
-        connect("edit.undo", s.cast.undo_stack.undo)
-        connect("edit.redo", s.cast.undo_stack.redo)
-        connect("live.toggle", self.toggle_live)
-        connect("live.rezero", s.drive.rezero)
-        connect("live.calibrate", self.calibrate)
-        connect("live.mirror", lambda: s.source.set_mirror(not s.store.settings.source.mirror))
-        connect("live.relative", lambda: s.drive.set_relative(not s.store.settings.drive.relative))
-        connect("live.freeze", s.drive.toggle_frozen)
-        connect("live.camera", lambda: s.source.choose_camera(s.store.settings.source.camera_id))
-        connect("live.demo", s.source.play_demo)
-        for name, slot in (("roll", s.cast.roll), ("previous", s.cast.previous), ("next", s.cast.next), ("swap", s.cast.swap)):
-            connect(f"identity.{name}", slot)
-        connect("identity.favourite", lambda: s.cast.toggle_favourite(s.cast.person))
-        connect("identity.type_seed", self._type_seed)
-        for number in range(1, FAVOURITE_KEYS + 1):
-            connect(f"identity.favourite_{number}", lambda number=number: self._choose_favourite(number))
-        for number in range(10):
-            connect(f"preset.{number}", lambda number=number: s.drive.apply_preset(number or None))
-        connect("view.frame", s.view.frame)
-        connect("view.reset", s.view.reset)
-        connect("view.background", lambda: s.view.cycle_background() and None)
-        connect("view.landmarks", s.view.toggle_landmarks)
-        connect("view.performance", self._toggle_overlay)
-        connect("view.compare", self._toggle_compare)
-        connect("view.follow", lambda: s.view.set_mode("follow"))
-        connect("view.orbit", lambda: s.view.set_mode("orbit"))
-        connect("view.docks", self.toggle_docks)
-        connect("view.fullscreen", self._toggle_full_screen)
-        connect("view.layout_reset", self._default_layout)
-        connect("view.theme", self._toggle_theme)
-        connect("record.toggle", s.recording.toggle)
-        connect("record.marker", s.recording.mark)
-        connect("record.snapshot", s.recording.snapshot)
-        connect("record.folder", self._open_recording_folder)
-        connect("output.virtual_camera", lambda: s.outputs.set_virtual_camera(not s.outputs.virtual_camera_on))
-        connect("output.osc", lambda: s.outputs.set_osc(not s.outputs.osc_on))
-        connect("tools.log", lambda: self._raise("log"))
-        self.dialogs.connect(connect)
-        self._show_checks()
-
-    def open_video(self, path: str | None = None) -> None:
-        """Let a video drive the head; asks for one without a path."""
-        path = path or QFileDialog.getOpenFileName(self, self.tr("Open a video of a face"), str(Path.home()), _MEDIA)[0]
-        if path and self.dialogs.require_consent():
-            self.services.source.open_video(path)
-
-    def open_motion(self, path: str | None = None) -> None:
-        """Let a motion clip drive the head."""
-        path = path or QFileDialog.getOpenFileName(self, self.tr("Open a motion clip"), str(Path.home()),
-                                                   self.tr("Motion clips (*.npz)"))[0]
-        if path:
-            self.services.source.open_motion(path)
-
-    def open_pack(self, path: str | None = None) -> None:
-        """Add the people of a pack to the gallery."""
-        path = path or QFileDialog.getOpenFileName(self, self.tr("Open an avatar pack"), str(Path.home()),
-                                                   self.tr("Avatar packs (*.agora)"))[0]
-        if path:
-            self.services.cast.open_pack(path)
-
-    def open_files(self, paths: list[str]) -> None:
-        """What was dropped on the window, or given to the program: each by its kind."""
-        openers = {"video": self.open_video, "motion": self.open_motion, "pack": self.open_pack}
-        for path in paths:
-            found = classify(path)
-            if found.kind in openers:
-                openers[found.kind](str(found.path))
-            else:
-                self.toasts.show_toast(found.words, "warn")
-
-    def toggle_live(self) -> None:
-        """Hold the picture, or let it live again."""
-        self._paused = not getattr(self, "_paused", False)
-        self.services.session.set_paused(self._paused)
-        self._show_checks()
-
-    def calibrate(self) -> None:
-        """Start the two-second neutral where it can be seen."""
-        self._raise("tracking")
-        self.services.calibration.start(False)
-
-    def toggle_docks(self) -> None:
-        """Hide all docks, or bring back those that were shown."""
-        shown = [dock for dock in self.docks.values() if dock.isVisible()]
-        if shown:
-            self._hidden_docks = shown
-        for dock in shown or getattr(self, "_hidden_docks", list(self.docks.values())):
-            dock.setVisible(not shown)
-
-    def _type_seed(self) -> None:
-        self._raise("people")
-        self.identity_dock.focus_seed()
-
-    def _choose_favourite(self, number: int) -> None:
-        favourites = self.services.cast.favourites
-        if number <= len(favourites):
-            self.services.cast.choose(favourites[number - 1])
-        else:
-            self.toasts.show_toast(self.tr("There is no favourite {0}; Ctrl+D makes the person on stage one").format(number))
-
-    def _toggle_overlay(self) -> None:
-        store = self.services.store
-        store.change("appearance", show_performance=not store.settings.appearance.show_performance)
-
-    def _toggle_compare(self) -> None:
-        cast = self.services.cast
-        if len(cast.people_on_stage) > 1:
-            cast.set_compare("single")
-        elif cast.second:
-            cast.set_compare("side-by-side")
-        else:
-            self._raise("people")
-            self.toasts.show_toast(self.tr("Choose who stands beside: right-click a person and take “Compare beside”"))
-
-    def _toggle_full_screen(self) -> None:
-        if self.isFullScreen():
-            self.showNormal()
-            for widget in (self.menuBar(), self.tool_bar, self.stage_bar):
-                widget.show()
-            self.toggle_docks()
-        else:
-            for widget in (self.menuBar(), self.tool_bar, self.stage_bar):
-                widget.hide()
-            if any(dock.isVisible() for dock in self.docks.values()):
-                self.toggle_docks()
-            self.showFullScreen()
-
-    def keyPressEvent(self, event) -> None:
-        if event.key() == Qt.Key.Key_Escape and self.isFullScreen():
-            self._toggle_full_screen()
-        else:
-            super().keyPressEvent(event)
-
-    def _toggle_theme(self) -> None:
-        following = {"system": "dark", "dark": "light", "light": "dark"}
-        store = self.services.store
-        store.change("appearance", theme=following[store.settings.appearance.theme])
-
-    def _open_recording_folder(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.services.recording.folder)))
-
-    def _raise(self, name: str) -> None:
-        self.docks[name].show()
-        self.docks[name].raise_()
-
-    def _show_checks(self) -> None:
-        """Checkable actions show what is."""
-        s = self.services
-        settings = s.store.settings
-        states = {
-            "live.toggle": not getattr(self, "_paused", False), "live.mirror": settings.source.mirror,
-            "live.relative": settings.drive.relative, "live.freeze": s.drive.frozen, "view.landmarks": settings.view.landmarks,
-            "view.performance": settings.appearance.show_performance, "view.follow": s.view.pose.mode == "follow",
-            "view.orbit": s.view.pose.mode == "orbit", "view.compare": len(s.cast.people_on_stage) > 1,
-            "record.toggle": s.recording.is_recording, "output.virtual_camera": s.outputs.virtual_camera_on,
-            "output.osc": s.outputs.osc_on,
-        }
-        for name, on in states.items():
-            action = self.registry.action(name)
-            if action.isCheckable():
-                action.setChecked(on)
-        self.registry.action("edit.undo").setEnabled(s.cast.undo_stack.canUndo())
-        self.registry.action("edit.redo").setEnabled(s.cast.undo_stack.canRedo())
+        self.resizeDocks([docks["source"], docks["people"]], [320, 350], Qt.Orientation.Horizontal)
+        self.resizeDocks([docks["source"], docks["tracking"]], [400, 430], Qt.Orientation.Vertical)
+        self.resizeDocks([docks["people"], docks["expression"]], [450, 380], Qt.Orientation.Vertical)
 
     # ---------------------------------------------------------------------------------------------------------- services
 
@@ -316,21 +142,27 @@ class MainWindow(QMainWindow):
         s.performance.stats_changed.connect(self._on_stats)
         for model in (s.source, s.cast, s.view):
             model.failed.connect(lambda what, hint: self._complain(what, hint))
-        s.recording.failed.connect(self._complain)
-        s.outputs.problem.connect(self._complain)
+        for signal in (s.recording.failed, s.outputs.problem, s.calibration.failed):
+            signal.connect(self._complain)
+        s.cast.build_failed.connect(lambda person, why: self._complain(self.tr("{0}: {1}").format(person, why), ""))
+        s.recording.notice.connect(lambda words: self.toasts.show_toast(words))
+        s.recording.snapshot_saved.connect(lambda path: self.toasts.show_toast(self.tr("Saved {0}").format(path.name)))
+        s.outputs.confirmation_needed.connect(self.dialogs.confirm_leaving)
+        self.recording_dock.rerender_wanted.connect(self.dialogs.rerender)
         s.recording.saved.connect(self.dialogs.on_take_saved)
         s.recording.status_changed.connect(self._on_recording)
         s.cast.building.connect(lambda person: self.statusBar().showMessage(self.tr("Building person {0}…").format(person)))
         s.cast.cast_changed.connect(lambda: self.statusBar().clearMessage())
-        s.calibration.drift.connect(lambda text: text and self._show_banner("info", text, self.tr("Recalibrate"), self.calibrate))
-        for signal in (s.cast.cast_changed, s.drive.changed, s.view.changed, s.recording.state_changed, s.outputs.changed,
-                       s.cast.undo_stack.indexChanged):
-            signal.connect(lambda *_: self._show_checks())
+        s.calibration.drift.connect(self._on_drift)
+        for signal in (s.cast.cast_changed, s.source.choice_changed, s.drive.changed, s.view.changed, s.recording.state_changed,
+                       s.outputs.changed, s.cast.undo_stack.indexChanged):
+            signal.connect(lambda *_: self.commands.show_checks())
         s.store.changed.connect(self._on_settings)
         s.store.problem_found.connect(lambda text: self._complain(text, ""))
         for signal in (s.cast.cast_changed, s.source.choice_changed, s.recording.state_changed, s.outputs.changed):
             signal.connect(lambda *_: self._show_title())
         self._on_settings("view")
+        self._on_settings("application")
         self._show_title()
 
     def _on_picture(self) -> None:
@@ -373,6 +205,10 @@ class MainWindow(QMainWindow):
                  stats.quality.name]
         self.view.set_overlay(tuple(lines))
 
+    def _on_drift(self, text: str) -> None:
+        if text:
+            self._show_banner("info", text, self.tr("Recalibrate"), self.commands.calibrate)
+
     def _on_recording(self, status) -> None:
         recording = self.services.recording.is_recording
         minutes, seconds = divmod(int(status.seconds), 60)
@@ -382,7 +218,11 @@ class MainWindow(QMainWindow):
     def _on_settings(self, section: str) -> None:
         if section == "view":
             self.source_dock.set_overlay(self.services.store.settings.view.landmarks)
-        self._show_checks()
+        elif section == "application":
+            recent = self.services.store.settings.application.recent
+            self.registry.fill_submenu("file.recent", [(path, lambda path=path: self.commands.open_files([path]))
+                                                       for path in recent])
+        self.commands.show_checks()
 
     def _show_title(self) -> None:
         s = self.services
@@ -390,6 +230,17 @@ class MainWindow(QMainWindow):
         people = " | ".join(s.cast.people_on_stage)
         parts = [" · ".join(marks)] if marks else []
         self.setWindowTitle(" — ".join([*parts, f"{people} · {s.source.title()}" if people else s.source.title(), "AGORA live"]))
+
+    def raise_dock(self, name: str) -> None:
+        """Show a dock and bring it before its neighbours."""
+        self.docks[name].show()
+        self.docks[name].raise_()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self.isFullScreen():
+            self.commands.toggle_full_screen()
+        else:
+            super().keyPressEvent(event)
 
     # ------------------------------------------------------------------------------------------------------ drag and drop
 
@@ -406,22 +257,22 @@ class MainWindow(QMainWindow):
         self.drop_overlay.hide()
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         event.acceptProposedAction()
-        QTimer.singleShot(0, self, lambda: self.open_files(paths))
+        QTimer.singleShot(0, self, lambda: self.commands.open_files(paths))
 
     # ----------------------------------------------------------------------------------------------------------- layout
 
     def _restore_layout(self) -> None:
-        self._factory_state = self.saveState(LAYOUT_VERSION)
         kept = window_state()
         geometry, state = kept.value("geometry"), kept.value("state")
         if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
-            self.resize(1440, 920)
+            room = self.screen().availableSize()
+            self.resize(min(1440, room.width()), min(940, room.height()))
         if isinstance(state, QByteArray):
             self.restoreState(state, LAYOUT_VERSION)
 
     def _keep_layout(self) -> None:
         if self.isFullScreen():
-            self._toggle_full_screen()
+            self.commands.toggle_full_screen()
         kept = window_state()
         kept.setValue("geometry", self.saveGeometry())
         kept.setValue("state", self.saveState(LAYOUT_VERSION))

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.avatar.workshop import Workshop
-from core.pipeline.live.session import LiveSession
 from PySide6.QtCore import QObject, Signal
 
 from agora_app.models.calibration import CalibrationModel
@@ -20,9 +18,14 @@ from agora_app.models.outputs import OutputsModel
 from agora_app.models.performance import PerformanceModel
 from agora_app.models.recording import RecordingModel
 from agora_app.models.source import SourceModel
+from agora_app.models.take_context import Scene
 from agora_app.models.view import ViewModel
 from agora_app.settings.store import SettingsStore
-from core.pipeline.live.state import LivePicture
+from core.assets import resource
+from core.avatar.sources import STUDIO_PACK_NAME
+from core.avatar.workshop import Workshop
+from core.pipeline.live.session import LiveSession
+from core.pipeline.live.state import LivePicture, SourceState, SourceStatus
 from core.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,7 @@ class Services(QObject):
         self.session = LiveSession(lambda: _make_tracker(options.tracker_delay),
                                    lambda: _open_backend(renderer, options.make_context))
         self._notified = False
+        self._camera = ""
         self.session.on_picture = self._notify
         self.session.on_problem = self._report
         self.workshop = Workshop(None)
@@ -74,6 +78,7 @@ class Services(QObject):
         self.performance = PerformanceModel(self.session, store, self)
         self.recording = RecordingModel(self.session, store, TakeSource(self), self)
         self.cast.cast_changed.connect(self._on_cast)
+        self.source.status_changed.connect(self._on_source)
         store.changed.connect(self._on_settings)
         self._on_settings("performance")
 
@@ -89,6 +94,7 @@ class Services(QObject):
     def close(self) -> None:
         """Stop everything; recordings under way are finished and kept."""
         started = time.monotonic()
+        self.recording.stop_and_keep()
         for model in (self.recording, self.outputs, self.calibration, self.source, self.cast, self.drive, self.performance,
                       self.view):
             model.close()
@@ -117,6 +123,12 @@ class Services(QObject):
         self.view.set_people(len(people))
         self.view.set_label(f"Synthetic person {' | '.join(people)} · AGORA live {VERSION}")
 
+    def _on_source(self, status: SourceStatus) -> None:
+        """A camera that has come up brings back the calibration that was last used with it."""
+        if status.state is SourceState.RUNNING and self.source.kind == "camera" and self._camera != self.source.camera_id:
+            self._camera = self.source.camera_id
+            self.calibration.camera_opened(self._camera)
+
     def _on_settings(self, section: str) -> None:
         settings = self.store.settings
         if section == "performance":
@@ -126,10 +138,19 @@ class Services(QObject):
 
 
 class TakeSource:
-    """What a recording wants to know of the session it is made in (`agora_app.models.recording.TakeContext`)."""
+    """What a recording wants to know of the session it is made in (`agora_app.models.take_context.TakeContext`)."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+
+    def scene(self) -> Scene:
+        """What is on stage now."""
+        s = self._services
+        settings, pack = s.store.settings, s.cast.stage.shelf
+        return Scene(person=s.cast.person, pack=Path(pack).stem if pack else "studio",
+                     pack_path=Path(pack) if pack else resource(STUDIO_PACK_NAME), canvas=settings.view.canvas,
+                     background=settings.view.background, source_kind=s.source.kind or "demo", source_title=s.source.title(),
+                     source_path=s.source.path)
 
 
 def _make_tracker(delay: float):
@@ -159,10 +180,3 @@ def _open_backend(name: str, make_context: Callable | None):
     from core.avatar.backend import open_backend
 
     return open_backend(name, make_context, threads=2 if (os.cpu_count() or 1) > 3 else 1)
-
-
-def settings_path() -> Path:
-    """Where the settings are kept."""
-    from core.assets import data_folder
-
-    return data_folder() / "settings.json"

@@ -18,6 +18,7 @@ from core.assets import data_folder
 log = logging.getLogger(__name__)
 _ANSWER_MS = 3000  # that the first one has to answer, busy as it may be
 _CONNECT_MS = 300
+_WRITE_MS = 100
 _LARGEST_MESSAGE = 1 << 20
 _ACCEPTED = b"ok\n"
 
@@ -43,7 +44,7 @@ class SingleInstance(QObject):
         folder = folder or data_folder()
         self._name = socket_name(key, folder)
         self._lock = self._server = None
-        self._incoming: dict[QLocalSocket, bytearray] = {}
+        self._callers: list[_Caller] = []
         self.is_first = self._take_lock(folder / "instance.lock")
         if self.is_first:
             self._listen()
@@ -68,6 +69,9 @@ class SingleInstance(QObject):
 
     def close(self) -> None:
         """Stop listening and let the next start be the first."""
+        for caller in self._callers:
+            caller.end()
+        self._callers.clear()
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -102,35 +106,46 @@ class SingleInstance(QObject):
 
     def _on_connection(self) -> None:
         while self._server is not None and (socket := self._server.nextPendingConnection()) is not None:
-            self._incoming[socket] = bytearray()
-            socket.readyRead.connect(lambda socket=socket: self._on_data(socket))
-            socket.disconnected.connect(lambda socket=socket: self._forget(socket))
-            if socket.bytesAvailable():
-                self._on_data(socket)
+            self._callers.append(_Caller(socket))
+            socket.readyRead.connect(self._on_data)
+        self._on_data()  # what came with the connection
 
-    def _forget(self, socket: QLocalSocket) -> None:
-        if self._incoming.pop(socket, None) is not None:
-            socket.deleteLater()
+    def _on_data(self) -> None:
+        for caller in self._callers:
+            files = caller.read()
+            if files is not None:
+                self.files_received.emit(files)
+        self._callers = [caller for caller in self._callers if not caller.is_over]
 
-    def _on_data(self, socket: QLocalSocket) -> None:
-        received = self._incoming.get(socket)
-        if received is None:
-            return
-        received += bytes(socket.readAll().data())
-        if len(received) > _LARGEST_MESSAGE:
-            socket.abort()
-            return
-        line, newline, _ = received.partition(b"\n")
-        if not newline:
-            return
-        files = parse_message(bytes(line))
-        if files is None:
-            socket.abort()
-            return
-        socket.write(_ACCEPTED)
-        socket.flush()
-        socket.disconnectFromServer()
-        self.files_received.emit(files)
+
+class _Caller:
+    """Another start, while it says what it wants."""
+
+    def __init__(self, socket: QLocalSocket) -> None:
+        self._socket, self._received = socket, bytearray()
+        self.is_over = False
+
+    def read(self) -> list[str] | None:
+        """The files it wants to have opened, once it has said them all."""
+        if self.is_over:
+            return None
+        self._received += bytes(self._socket.readAll().data())
+        line, newline, _ = self._received.partition(b"\n")
+        if not newline and len(self._received) <= _LARGEST_MESSAGE:
+            return None
+        files = parse_message(bytes(line)) if newline else None
+        if files is not None:
+            self._socket.write(_ACCEPTED)
+            self._socket.waitForBytesWritten(_WRITE_MS)
+        self.end()
+        return files
+
+    def end(self) -> None:
+        """Hang up. Not by the socket's own signal: it is also sent while the socket is being deleted."""
+        self.is_over = True
+        self._socket.readyRead.disconnect()
+        self._socket.disconnectFromServer()
+        self._socket.deleteLater()
 
 
 def socket_name(key: str, folder: Path) -> str:

@@ -87,6 +87,7 @@ class Theme(QObject):
         self.colors = DARK
         self._wanted = "system"
         self._applying = False
+        self._styled = False  # a style behind a style sheet does not tell its name
         app.styleHints().colorSchemeChanged.connect(self._follow)
 
     def apply(self, wanted: str) -> None:
@@ -97,8 +98,9 @@ class Theme(QObject):
         app = QApplication.instance()
         self._applying = True
         self.colors = {Qt.ColorScheme.Dark: DARK, Qt.ColorScheme.Light: LIGHT}[_settle_scheme(app, wanted)]
-        if app.style().name().lower() != _STYLE.lower():
+        if not self._styled:
             app.setStyle(QStyleFactory.create(_STYLE))
+            self._styled = True
         app.setPalette(make_palette(self.colors))
         app.setStyleSheet(make_style_sheet(self.colors))
         self._applying = False

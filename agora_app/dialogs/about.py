@@ -134,6 +134,10 @@ class LicenceReader(QWidget):
         self.list.currentRowChanged.connect(self._show)
         self.list.setCurrentRow(0)
 
+    def showEvent(self, event) -> None:
+        super().showEvent(event)
+        self.list.scheduleDelayedItemsLayout()  # the rows were measured before the style sheet was there
+
     def text(self) -> str:
         """What is shown."""
         return self.browser.toPlainText() if self.pages.currentWidget() is self.browser else self.plain.toPlainText()

@@ -29,6 +29,7 @@ class ConsentDialog(QDialog):
         self.decline_button = self.buttons.addButton(self.tr("Not now"), QDialogButtonBox.ButtonRole.RejectRole)
         self.decline_button.setToolTip(self.tr("Nothing real is used; the demo goes on"))
         self.accept_button.setDefault(True)
+        set_role(self.accept_button, "primary")
         self.accept_button.setEnabled(False)
         self.accept_button.setToolTip(self.tr("Tick the box first"))
         self.box.toggled.connect(self.accept_button.setEnabled)

@@ -46,6 +46,8 @@ class DoctorDialog(QDialog):
         self.refresh.clicked.connect(self._check)
         self.copy.clicked.connect(self._copy)
         self.save.clicked.connect(self._ask_and_save)
+        for button in (self.refresh, self.copy, self.save):
+            button.setAutoDefault(False)
         self.buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 12, 12, 12)

@@ -34,6 +34,7 @@ class SafeStartDialog(QDialog):
         self.safe = self.buttons.addButton(self.tr("Start in safe mode"), role.AcceptRole)
         self.log = self.buttons.addButton(self.tr("Open the log"), role.HelpRole)
         self.normal.setDefault(True)
+        set_role(self.normal, "primary")
         self.log.setEnabled(safe.last_log.is_file())
         self.log.setToolTip(str(safe.last_log))
         self.log.clicked.connect(lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(safe.last_log))))

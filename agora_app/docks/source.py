@@ -52,13 +52,13 @@ class SourceDock(QWidget):
 
     Args:
         model: what is chosen and how it is doing.
-        may_open_video: asked before footage of a person is opened; the answer no leaves everything as it is.
+        may_film: asked before a camera is switched on or a video of a person is opened; no leaves everything as it is.
     """
 
     def __init__(self, model: SourceModel, parent: QWidget | None = None, *,
-                 may_open_video: Callable[[], bool] = lambda: True) -> None:
+                 may_film: Callable[[], bool] = lambda: True) -> None:
         super().__init__(parent)
-        self.may_open_video = may_open_video
+        self.may_film = may_film
         self._model = model
         self._overlay = False
         self._shown_at, self._shown_time_ns = float("-inf"), -1
@@ -158,7 +158,7 @@ class SourceDock(QWidget):
         self.camera_box = QComboBox(toolTip=self.tr("Camera"))
         self.camera_box.setAccessibleName(self.tr("Camera"))
         self.camera_box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.camera_box.activated.connect(lambda index: self._model.choose_camera(self.camera_box.itemData(index) or ""))
+        self.camera_box.activated.connect(lambda index: self._use_camera(self.camera_box.itemData(index) or ""))
         self.refresh_button = QToolButton(toolTip=self.tr("Look for cameras again"))
         self.refresh_button.setAccessibleName(self.tr("Look for cameras again"))
         self.refresh_button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -205,9 +205,15 @@ class SourceDock(QWidget):
             self._model.play_demo()
         elif kind == "camera":
             if self._model.cameras:
-                self._model.choose_camera()
+                self._use_camera()
         elif last := self._model.last_file(kind):
             self._open(kind, last)
+
+    def _use_camera(self, camera_id: str = "") -> None:
+        if self.may_film():
+            self._model.choose_camera(camera_id)
+        else:
+            self._show_playing()
 
     def _ask_for_file(self, kind: str) -> None:
         folder = str(Path(self._model.last_file(kind)).parent) if self._model.last_file(kind) else str(Path.home())
@@ -222,7 +228,7 @@ class SourceDock(QWidget):
     def _open(self, kind: str, path: str) -> None:
         if kind == "motion":
             self._model.open_motion(path)
-        elif self.may_open_video():
+        elif self.may_film():
             self._model.open_video(path)
         else:
             self._show_playing()

@@ -261,15 +261,17 @@ class CastModel(QObject):
     @property
     def favourites(self) -> tuple[str, ...]:
         """Of the present pack."""
-        return self._people.favourites(self.shelf.notes_key)
+        return self.favourites_of(None)
 
-    @property
-    def recent(self) -> tuple[str, ...]:
-        """Of the present pack, newest first."""
-        return self._people.recent(self.shelf.notes_key)
+    def favourites_of(self, shelf: str | None) -> tuple[str, ...]:
+        return self._people.favourites(self._notes_key(shelf))
+
+    def recent_of(self, shelf: str | None) -> tuple[str, ...]:
+        """Who was on stage, newest first."""
+        return self._people.recent(self._notes_key(shelf))
 
     def is_favourite(self, person: str, shelf: str | None = None) -> bool:
-        return person in self._people.favourites(self._notes_key(shelf))
+        return person in self.favourites_of(shelf)
 
     def toggle_favourite(self, person: str = "", shelf: str | None = None) -> None:
         """Make somebody a favourite, or no longer; by default the first person on stage."""

@@ -42,7 +42,9 @@ class PeopleFinder(QObject):
         self._descriptions: dict[tuple[str, str], Description] = {}
         self._listed: set[str] = set()  # shelves whose thumbnails on disk have been listed
         self._closed = False
-        self._answered.connect(lambda answer: answer())
+        self._visible: tuple[str, frozenset[str]] = ("", frozenset())
+        self._pinned: tuple[str, frozenset[str]] = ("", frozenset())
+        self._answered.connect(self._call)
 
     def describe(self, shelf: str, person: str) -> Description | None:
         """What is known of somebody, None when nobody has looked yet."""
@@ -72,13 +74,23 @@ class PeopleFinder(QObject):
             self._when_done(found.workshop.thumbnail(person), lambda future: self._on_picture(shelf, person, future))
 
     def keep_thumbnails(self, shelf: str, people: Collection[str]) -> None:
-        """Give up all pictures that are not begun, except of these people."""
-        for other in self._shelves.all():
-            other.workshop.cancel_thumbnails(people if other.key == shelf else ())
+        """These people can be seen: give up all pictures of others that are not begun, except of pinned people."""
+        self._visible = (shelf, frozenset(people))
+        self._give_up_others()
+
+    def pin_thumbnails(self, shelf: str, people: Collection[str]) -> None:
+        """Keep the requests for these people whatever can be seen; replaces earlier pins."""
+        self._pinned = (shelf, frozenset(people))
+        self._give_up_others()
 
     def close(self) -> None:
         """No more signals."""
         self._closed = True
+
+    def _give_up_others(self) -> None:
+        for shelf in self._shelves.all():
+            shelf.workshop.cancel_thumbnails(frozenset().union(*(people for key, people in (self._visible, self._pinned)
+                                                                 if key == shelf.key)))
 
     def _matches(self, wanted: list[str], shelf: str, notes: str, person: str) -> bool:
         described = self._descriptions.get((shelf, person), Description("", ()))
@@ -115,3 +127,7 @@ class PeopleFinder(QObject):
         """Called in a thread of the workshop, or in the GUI's."""
         if not self._closed and not future.cancelled():
             self._answered.emit(lambda: answer(future))
+
+    def _call(self, answer: Callable[[], None]) -> None:
+        if not self._closed:
+            answer()

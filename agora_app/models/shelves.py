@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 
 from core.errors import AgoraError
 
@@ -26,7 +26,7 @@ class PeopleShelf:
 
     Attributes:
         key: its path, "" for the studio.
-        title: for the user; also the name under which favourites and notes are kept.
+        title: for the user.
         workshop: builds its people.
         names: everybody in it; empty where any seed is somebody.
         ready: it has been read and found good.
@@ -40,7 +40,9 @@ class PeopleShelf:
 
     @property
     def notes_key(self) -> str:
-        return self.title if self.key else STUDIO
+        """The name under which favourites and notes are kept: a pack that is moved keeps them."""
+        pack = self.workshop.pack if self.key else None
+        return pack.manifest.name if pack else STUDIO
 
 
 class Shelves(QObject):
@@ -66,7 +68,7 @@ class Shelves(QObject):
         self._make_workshop = make_workshop
         self._shelves = {STUDIO: PeopleShelf(STUDIO, "Studio", workshop, ready=True)}
         self._closed = False
-        self._answered.connect(self._on_answer)
+        self._answered.connect(self._on_answer, Qt.ConnectionType.QueuedConnection)  # never before `open` returns
 
     def all(self) -> tuple[PeopleShelf, ...]:
         """The studio first, then packs in the order of opening."""

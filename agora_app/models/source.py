@@ -281,9 +281,12 @@ class SourceModel(QObject):
         return self._camera_of(self._settings.camera_id) or next(iter(self._cameras), None)
 
     def _camera_or_demo(self) -> None:
-        """What plays when nothing else does; the user's choice in the settings stays what it is."""
+        """What plays when nothing else does; the user's choice in the settings stays what it is.
+
+        No camera is switched on before the note on real people's footage has been answered.
+        """
         camera = self._preferred_camera()
-        if camera is not None:
+        if camera is not None and self._store.settings.application.consent:
             self._play_camera(camera)
         else:
             self._play("demo")

@@ -102,7 +102,7 @@ class _Session:
 
     def _docks(self, theme: str) -> None:
         window, services = self._running.window, self._running.services
-        window._raise("recording")
+        window.raise_dock("recording")
         services.recording.start()
         self._pause(5)
         self._grab(window, f"recording_{theme}")
@@ -110,7 +110,7 @@ class _Session:
         self._wait(lambda: not services.recording.is_recording and services.recording.takes(), 10)
         self._pause(1)
         self._grab(window.recording_dock, f"dock_recording_{theme}")
-        window._raise("tracking")
+        window.raise_dock("tracking")
         services.calibration.start(True)
         self._pause(1.2)
         self._grab(window, f"calibration_{theme}")
@@ -118,10 +118,10 @@ class _Session:
         for name, widget in (("performance", window.performance_dock), ("log", window.log_dock),
                              ("expression", window.expression_dock), ("people", window.identity_dock),
                              ("source", window.source_dock), ("tracking", window.tracking_dock)):
-            window._raise(name)
+            window.raise_dock(name)
             self._pause(4 if name == "performance" else 1)
             self._grab(widget, f"dock_{name}_{theme}")
-        window._raise("expression")
+        window.raise_dock("expression")
 
     def _dialogs(self, theme: str) -> None:
         from PySide6.QtWidgets import QWidget, QWizard

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget, QWizard
 
 from agora_app.settings.store import SettingsStore
+from agora_app.theme import set_role
 from agora_app.wizard.device_test import CameraDevice, Device, MicrophoneDevice
 from agora_app.wizard.pages import CameraPage, ChecksPage, ReadyPage, WelcomePage
 from core.doctor import Check, run_checks
 from core.media.cameras import CameraInfo
 
 _TEST_SIZE = (640, 480, 30)
+_LONGEST_WAIT_MS = 3000  # for the tested camera to be let go of
 
 
 def open_camera(info: CameraInfo) -> Device:
@@ -64,6 +66,7 @@ class FirstRunWizard(QWizard):
         probes = probes or Probes()
         self._store, self._source = store, source
         self._former = (source.kind, source.camera_id) if store.settings.application.consent else ("demo", "")
+        self._result, self._is_settled = 0, False
         self.setWindowTitle(self.tr("Set up AGORA live"))
         self.setWizardStyle(QWizard.WizardStyle.ModernStyle)
         self.setOption(QWizard.WizardOption.NoCancelButton)
@@ -75,8 +78,10 @@ class FirstRunWizard(QWizard):
         self.setButtonText(QWizard.WizardButton.FinishButton, self.tr("Start"))
         button = QWizard.WizardButton
         self.setButtonLayout([button.CustomButton1, button.Stretch, button.BackButton, button.NextButton, button.FinishButton])
+        for kind in (button.NextButton, button.FinishButton):
+            set_role(self.button(kind), "primary")
         self.button(button.CustomButton1).setToolTip(self.tr("You can open it again from the Tools menu"))
-        self.resize(820, 600)
+        self.resize(840, 540)
         self.welcome, self.checks = WelcomePage(), ChecksPage(probes.checks)
         self.devices = CameraPage(store, source, probes)
         self.ready = ReadyPage(self.devices)
@@ -95,18 +100,23 @@ class FirstRunWizard(QWizard):
         self.devices.leave()
         self._store.change("application", wizard_done=True)
         super().done(result)
+        self._result = result
         if self.devices.camera_test.is_busy:
-            self.devices.camera_test.released.connect(lambda: self._settle(result), Qt.ConnectionType.SingleShotConnection)
+            self.devices.camera_test.released.connect(self._settle)
+            QTimer.singleShot(_LONGEST_WAIT_MS, self, self._settle)  # a driver that hangs holds nobody up
         else:
-            self._settle(result)
+            self._settle()
 
     def _on_page(self, number: int) -> None:
         self.steps.show_step(number)
         if self.page(number) is not self.devices:
             self.devices.leave()
 
-    def _settle(self, result: int) -> None:
-        if result == QWizard.DialogCode.Accepted:
+    def _settle(self) -> None:
+        if self._is_settled:
+            return
+        self._is_settled = True
+        if self._result == QWizard.DialogCode.Accepted:
             self.devices.keep()
             if self.ready.wants_camera:
                 self._source.choose_camera(self.devices.camera_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -24,13 +24,15 @@ from agora_app.check_panel import CheckPanel
 from agora_app.settings.store import SettingsStore
 from agora_app.theme import set_role
 from agora_app.wizard.device_test import DeviceTest
-from agora_app.wizard.parts import Choice, muted, point
+from agora_app.wizard.parts import Banner, Choice, muted, point
+from core.assets import resource
 from core.doctor import Check, Health
 from core.media.cameras import CameraInfo
 
-_PREVIEW = QSize(336, 252)
+_PREVIEW = QSize(340, 264)
 _NO_SOUND = "\0none"
 _LOUDEST = 100
+_LOOK_FOR_CAMERAS_MS = 2000  # one that is plugged in now appears in the list
 
 
 class Page(QWizardPage):
@@ -61,6 +63,7 @@ class WelcomePage(Page):
         self.set_heading(self.tr("Welcome to AGORA live"),
                          self.tr("Your face drives a three-dimensional head, in real time, on this machine. "
                                  "Setting up takes a minute; every step can be skipped."))
+        self.column.addWidget(Banner(resource("window/welcome.jpg")))
         for name, title, words in (
                 ("mdi6.face-recognition", self.tr("You move, the head moves"),
                  self.tr("A camera or a video is enough: no markers, no depth camera, no graphics card.")),
@@ -113,6 +116,8 @@ class CameraPage(Page):
         self._store, self._source, self._probes = store, source, probes
         self.has_picture = False
         self._shown = False
+        self._lookout = QTimer(self, interval=_LOOK_FOR_CAMERAS_MS)
+        self._lookout.timeout.connect(source.refresh_cameras)
         self.camera_test, self.microphone_test = DeviceTest("camera test", self), DeviceTest("microphone test", self)
         self._microphones = Job("microphones", self)
         self._build()
@@ -138,12 +143,14 @@ class CameraPage(Page):
         self._list_cameras()
         self._shown = True
         self._source.refresh_cameras()
+        self._lookout.start()
         self._microphones.run(self._probes.microphones)
         self._try_camera()
 
     def leave(self) -> None:
         """Let go of the devices."""
         self._shown = False
+        self._lookout.stop()
         self.camera_test.stop()
         self.microphone_test.stop()
 
@@ -167,7 +174,7 @@ class CameraPage(Page):
         self.preview.setFixedSize(_PREVIEW)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.preview.setWordWrap(True)
-        self.preview.setMargin(12)
+        self.preview.setMargin(8)
         self.preview.setAccessibleName(self.tr("Test picture"))
         set_role(self.preview, "card", "muted")
         self.cameras, self.microphones = QComboBox(), QComboBox()
@@ -191,11 +198,12 @@ class CameraPage(Page):
         self.problem, self.sound_problem = muted(""), muted("")
         controls = QVBoxLayout()
         controls.setSpacing(8)
-        for widget in (QLabel(self.tr("Camera")), self.cameras, self.consent, self.problem, self.no_camera):
+        for widget in (QLabel(self.tr("Camera")), self.cameras, self.consent, self.no_camera, self.problem):
             controls.addWidget(widget)
-        controls.addStretch(1)
+        controls.addSpacing(8)
         for widget in (QLabel(self.tr("Microphone")), self.microphones, self.level, self.sound_problem):
             controls.addWidget(widget)
+        controls.addStretch(1)
         row = QHBoxLayout()
         row.setSpacing(16)
         row.addWidget(self.preview, 0, Qt.AlignmentFlag.AlignTop)
@@ -346,7 +354,7 @@ def _pixmap(picture, mirror: bool, ratio: float) -> QPixmap:
     picture = np.ascontiguousarray(picture[:, ::-1] if mirror else picture)
     height, width = picture.shape[:2]
     image = QImage(picture.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-    scaled = QPixmap.fromImage(image).scaled(_PREVIEW * ratio, Qt.AspectRatioMode.KeepAspectRatio,
+    scaled = QPixmap.fromImage(image).scaled((_PREVIEW - QSize(16, 16)) * ratio, Qt.AspectRatioMode.KeepAspectRatio,
                                              Qt.TransformationMode.SmoothTransformation)
     scaled.setDevicePixelRatio(ratio)
     return scaled

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from pathlib import Path
+
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QPainter, QPainterPath, QPixmap
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QWidget
 
 from agora_app.icons import icon
@@ -54,6 +57,27 @@ class Symbol(QLabel):
 
     def _show(self) -> None:
         self.setPixmap(icon(self._name, "accent").pixmap(self._size, self._size))
+
+
+class Banner(QLabel):
+    """A wide picture with round corners, made for screens of twice the usual density."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        picture = QPixmap(str(path))
+        rounded = QPixmap(picture.size())
+        rounded.fill(Qt.GlobalColor.transparent)
+        if not picture.isNull():
+            painter = QPainter(rounded)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            outline = QPainterPath()
+            outline.addRoundedRect(QRectF(picture.rect()), 16, 16)
+            painter.setClipPath(outline)
+            painter.drawPixmap(0, 0, picture)
+            painter.end()
+        rounded.setDevicePixelRatio(2.0)
+        self.setPixmap(rounded)
+        self.setAccessibleName(self.tr("Six of the synthetic people"))
 
 
 def point(icon_name: str, title: str, words: str) -> QWidget:

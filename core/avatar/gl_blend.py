@@ -111,6 +111,9 @@ class PersonOnDevice:
 
         Returns:
             Depth [N] along the camera's axis, written over by the next call.
+
+        Raises:
+            DeviceError: the device is gone.
         """
         pack, program = self._pack, self._pack.move.program
         xyz_opacity, rotation, scale = pack.residuals
@@ -121,7 +124,10 @@ class PersonOnDevice:
                     turn_axis=motion.axis, neck_joint=self._identity.neck_joint, head_shift=motion.head_shift,
                     body_shift=motion.body_shift, view_depth=camera.world_to_camera[2])
         pack.move.run(self._target)
+        self._depth_data[-1, -1] = np.nan  # stays when a device that is gone ignores what it is told
         self._target.read(3, R32F, self._depth_data)
+        if np.isnan(self._depth_data[-1, -1]):
+            raise DeviceError(f"{pack.device.name} does not answer", "update the graphics driver, or use the CPU renderer")
         return self._depth_data.reshape(-1)[:len(self._identity)]
 
     def read(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

@@ -94,12 +94,10 @@ class TorchBasis:
     """One attribute's basis on a device."""
 
     def __init__(self, basis: AttributeBasis, device: str) -> None:
-        import torch
-
-        self._planes = torch.as_tensor(basis.planes, device=device).float()
-        self._steps = torch.as_tensor(basis.steps, device=device)
-        self._component = torch.as_tensor(basis.component, device=device).long()
-        self._blocks = torch.as_tensor(basis.blocks, device=device).long()
+        self._planes = _on_device(basis.planes, device).float()
+        self._steps = _on_device(basis.steps, device)
+        self._component = _on_device(basis.component, device).long()
+        self._blocks = _on_device(basis.blocks, device).long()
         self._shape = basis.row_blocks, basis.channels, BLOCK_ROWS
         self.is_stored = len(basis.blocks) > 0
 
@@ -117,10 +115,8 @@ class TorchRegressor:
     """`core.avatar.regressor.IdentityRegressor` on a device."""
 
     def __init__(self, source: IdentityRegressor, device: str) -> None:
-        import torch
-
         def tensor(array: FloatArray | None) -> Tensor | None:
-            return None if array is None else torch.as_tensor(array, device=device)
+            return None if array is None else _on_device(array, device)
 
         self._source, self._device = source, device
         self._layers = [(tensor(weight), tensor(bias)) for weight, bias in zip(source.weights, source.biases, strict=True)]
@@ -157,7 +153,7 @@ class TorchAvatar:
         import torch
 
         def tensor(array: NDArray) -> Tensor:
-            return torch.as_tensor(array, device=pack.device)
+            return _on_device(array, pack.device)
 
         self._pack, self._torch, self._device = pack, torch, pack.device
         self._regress = TorchRegressor(pack.pack.regressor.for_identity(identity.latent), pack.device)
@@ -254,6 +250,13 @@ class TorchAvatar:
         whole = half.new_tensor([math.cos(0.5 * motion.angle), math.sin(0.5 * motion.angle)])
         half = torch.where(w < 1, half, whole)  # at half a turn and full weight the blend has no direction
         return xyz, _times(torch, torch.cat([half[:, :1], half[:, 1:] * axis], 1), quat)
+
+
+def _on_device(array: NDArray, device: str) -> Tensor:
+    """A copy: the arrays of packs and people are not to be written to, and torch does not know that."""
+    import torch
+
+    return torch.from_numpy(np.array(array)).to(device)
 
 
 def _times(torch, a: Tensor, b: Tensor) -> Tensor:

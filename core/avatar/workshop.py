@@ -97,15 +97,15 @@ class Workshop:
 
     def open(self) -> Future[AvatarPack]:
         """The pack itself. PackError when it cannot be used."""
-        return self._ask(lambda: self._opened().pack)
+        return self._ask(lambda: self._opened().pack, _READ_PEOPLE)
 
     def people(self) -> Future[tuple[str, ...]]:
         """Names of the stored people; empty where any seed is somebody."""
-        return self._ask(lambda: getattr(self._opened(), "names", ()))
+        return self._ask(lambda: getattr(self._opened(), "names", ()), _READ_PEOPLE)
 
     def known(self) -> Future[tuple[KnownPerson, ...]]:
         """Everybody who has a thumbnail on disk."""
-        return self._ask(lambda: tuple(self._opened_shelf().known()))
+        return self._ask(lambda: tuple(self._opened_shelf().known()), _READ_LISTS)
 
     def identity(self, person: Person | str) -> Future[Identity]:
         """A person: at once when in memory, some 20 ms when on disk, else built. The newest request is built first."""
@@ -201,7 +201,7 @@ class Workshop:
                 return
             task()
 
-    def _ask(self, question: Callable[[], object]) -> Future:
+    def _ask(self, question: Callable[[], object], rank: int) -> Future:
         future: Future = Future()
 
         def answer() -> None:
@@ -210,7 +210,7 @@ class Workshop:
             except Exception as error:
                 _settle(future, error=error)
 
-        self._reading.put((_READ_LISTS, next(self._numbers), answer))
+        self._reading.put((rank, next(self._numbers), answer))
         return _cancelled() if self._closing else future
 
     def _opened(self) -> IdentitySource:

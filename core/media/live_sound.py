@@ -48,10 +48,16 @@ class SoundSource(Protocol):
 
 
 class Silence:
-    """No sound at all."""
+    """No sound at all.
+
+    Args:
+        problem: why there is none, when there should be some.
+    """
 
     name = "no sound"
-    problem = ""
+
+    def __init__(self, problem: str = "") -> None:
+        self.problem = problem
 
     def known_until(self) -> int | None:
         return None

@@ -82,16 +82,18 @@ class OffscreenContext:
         context = egl.eglCreateContext(display, config, None, integers(_CONTEXT_ATTRIBUTES))
         if context and egl.eglMakeCurrent(display, None, None, context):
             return context
+        if context:
+            egl.eglDestroyContext(display, context)
         return None
 
     def make_current(self) -> None:
         """Direct this thread's OpenGL calls to the context.
 
         Raises:
-            DeviceError: the driver refuses.
+            DeviceError: the context is closed or lost, or another thread uses it.
         """
-        if not self._egl.eglMakeCurrent(self._display, None, None, self._context):
-            raise DeviceError("the offscreen OpenGL context cannot be made current", "use it from one thread only")
+        if not self._context or not self._egl.eglMakeCurrent(self._display, None, None, self._context):
+            raise DeviceError("the offscreen OpenGL context cannot be made current", "it is lost, or in use by another thread")
 
     def close(self) -> None:
         """Destroy the context."""

@@ -196,6 +196,7 @@ class Program:
     def __init__(self, vertex: str, fragment: str, defines: tuple[str, ...] = ()) -> None:
         self.name = GL.glCreateProgram()
         self._places: dict[str, int] = {}
+        shaders = []
         for path, kind in ((vertex, GL.GL_VERTEX_SHADER), (fragment, GL.GL_FRAGMENT_SHADER)):
             shader = GL.glCreateShader(kind)
             GL.glShaderSource(shader, _source(path, defines))
@@ -203,8 +204,11 @@ class Program:
             if not GL.glGetShaderiv(shader, GL.GL_COMPILE_STATUS):
                 raise DeviceError(f"the driver does not compile {path}: {GL.glGetShaderInfoLog(shader)}", _USE_CPU)
             GL.glAttachShader(self.name, shader)
-            GL.glDeleteShader(shader)
+            shaders.append(shader)
         GL.glLinkProgram(self.name)
+        for shader in shaders:
+            GL.glDetachShader(self.name, shader)
+            GL.glDeleteShader(shader)
         if not GL.glGetProgramiv(self.name, GL.GL_LINK_STATUS):
             raise DeviceError(f"the driver does not link {vertex} and {fragment}: {GL.glGetProgramInfoLog(self.name)}",
                               _USE_CPU)
@@ -239,6 +243,7 @@ class Program:
     def delete(self) -> None:
         """Free it; harmless when repeated."""
         if self.name:
+            GL.glUseProgram(0)  # one in use would live on
             GL.glDeleteProgram(self.name)
             self.name = 0
 
@@ -261,6 +266,7 @@ class CoverPass:
         """Free it; harmless when repeated."""
         self.program.delete()
         if self._vertex_array:
+            GL.glBindVertexArray(0)
             GL.glDeleteVertexArrays(1, [self._vertex_array])
             self._vertex_array = 0
 

@@ -15,7 +15,7 @@ from core.tracking.calibration import Calibration
 from core.tracking.gaze import GazeRange
 
 FORMAT, VERSION = "agora-calibration", 1
-_NAME = re.compile(r"[\w][\w .-]{0,63}")
+_NAME = re.compile(r"[\w][\w .,()'&+–-]{0,63}")
 _SHAPES = {"offset": (468, 3), "neutral_scores": (52,), "lid_open": (2,), "lid_closed": (2,), "lid_open_score": (2,),
            "lid_closed_score": (2,), "gaze_zero": (2, 2), "lip_gap": ()}
 
@@ -23,9 +23,15 @@ _SHAPES = {"offset": (468, 3), "neutral_scores": (52,), "lid_open": (2,), "lid_c
 def calibration_path(name: str, folder: Path | None = None) -> Path:
     """File of the calibration `name`. Raises InputError for a name that is no plain file name."""
     if not _NAME.fullmatch(name) or name.endswith((".", " ")):
-        raise InputError(f"'{name}' cannot name a calibration", "use letters, digits, spaces, dots and dashes")
+        raise InputError(f"'{name}' cannot name a calibration", "use letters, digits, spaces, dots, commas, brackets and dashes")
     folder = folder or data_folder() / "calibrations"
     return folder / f"{name}.npz"
+
+
+def plain_name(text: str) -> str:
+    """`text`, such as the name of a camera, as a name that a calibration can have."""
+    kept = re.sub(r"[^\w .,()'&+–-]+", " ", text)
+    return re.sub(r"\s+", " ", kept).lstrip(" .,()'&+–-")[:60].rstrip(" .,'&+–-") or "Calibration"
 
 
 def list_calibrations(folder: Path | None = None) -> list[str]:

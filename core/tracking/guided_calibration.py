@@ -341,7 +341,7 @@ def reaches(phase: Phase, face: _Expression, rest: _Expression) -> bool:
         return bool(rise[_SMILE].mean() > 0.3 or face.smile > 1.12 * rest.smile)
     if phase is Phase.SHUT:
         return bool(rise[_BLINK].min() > 0.3 or face.lids < 0.5 * rest.lids)
-    return bool(rise[_BROW].mean() > 0.25 or face.brows > rest.brows + 0.05)
+    return bool(rise[_BROW].mean() > 0.25 or face.brows > rest.brows + 0.04)
 
 
 def head_angles(landmarks: Landmarks) -> tuple[float, float]:

@@ -146,7 +146,8 @@ def _leaked_threads(before: set[threading.Thread]) -> list[str]:
 
 def _leaked_timers() -> list[str]:
     def running() -> list[QTimer]:
-        return [timer for timer in list(_started_timers) if shiboken6.isValid(timer) and timer.isActive() and not _is_lasting(timer)]
+        alive = [timer for timer in list(_started_timers) if shiboken6.isValid(timer)]
+        return [timer for timer in alive if timer.isActive() and not _is_lasting(timer)]
 
     _delete_deferred()
     if running():

@@ -41,6 +41,7 @@ class Setting:
 
     def __init__(self, qtbot) -> None:
         self.qtbot, self.session, self.store = qtbot, FakeSession(), SettingsStore()
+        self.store.change("application", consent=True)
         self.cameras: list[CameraInfo] = [LEFT, RIGHT]
         self.looked = 0
         self.looks_in: set[str] = set()
@@ -106,6 +107,13 @@ def own_motion(path):
 
 
 # ------------------------------------------------------------------------------------------------------------ at the start
+
+
+def test_no_camera_is_switched_on_before_the_note_has_been_answered(setting):
+    setting.store.change("application", consent=False)
+    setting.start()
+    setting.playing("demo")
+    assert setting.store.settings.source.kind == "camera"  # the choice itself stays
 
 
 def test_starts_with_the_first_camera_found_in_another_thread(setting):
@@ -406,7 +414,7 @@ def test_file_that_cannot_be_opened_leaves_the_dock_with_what_plays(setting, doc
 
 
 def test_footage_is_opened_with_leave_only(setting, dock, clip, monkeypatch):
-    dock.may_open_video = lambda: False
+    dock.may_film = lambda: False
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (clip, ""))
     click(setting.qtbot, dock.kind_buttons["video"])
     click(setting.qtbot, dock.open_buttons["video"])

@@ -9,6 +9,7 @@ import pytest
 from core.avatar import sources
 from core.avatar.identity import parse_seed, parse_seeds
 from core.avatar.pack import read_pack, write_pack
+from core.avatar.person import parse_person
 from core.avatar.sources import IdentityCache, PackSource, StudioSource, open_source
 from core.errors import InputError, PackError
 from tests.avatar.conftest import make_sample
@@ -155,3 +156,28 @@ def test_a_studio_pack_opens_as_the_studio(tmp_path, relative):
     assert isinstance(open_source(tmp_path / "s.agora"), StudioSource)
     assert read_pack(tmp_path / "s.agora").manifest.kind == "studio"
     assert make_sample("relative").pack.manifest == relative.pack.manifest
+
+
+def test_mixes_are_kept_under_their_normal_form(monkeypatch, tmp_path, relative):
+    builds = CountedBuilds(monkeypatch, relative)
+    monkeypatch.setattr(sources, "_make", lambda person, head: builds.build(person.seed, head))
+    source = StudioSource(relative.pack, FakeHead(), tmp_path)
+    first = source.build_person("7+42@0.25")
+    again = StudioSource(relative.pack, FakeHead(), tmp_path).build_person("42+7@0.75")
+    assert builds.count == 1
+    assert (first.seed, again.seed) == (None, None)
+    assert [path.name for path in tmp_path.glob("*/*")] == ["7+42@0.25.identity"]
+    assert source.at_hand(parse_person("7+42@0.25")) is not None
+    assert source.at_hand(parse_person("7+42@0.26")) is None
+    source.build_person("7")
+    assert source.build(7).seed == 7
+    with pytest.raises(InputError, match="share"):
+        source.build_person("7+42@2")
+
+
+def test_stored_people_cannot_be_mixed(additive):
+    source = PackSource(replace(additive.pack, identities=(additive.identity, replace(additive.identity, seed=None))))
+    assert source.names == (str(additive.identity.seed), "1")
+    assert source.build_person("1").seed is None
+    with pytest.raises(InputError, match="cannot be mixed"):
+        source.build_person("1+2@0.5")

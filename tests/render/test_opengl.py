@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from core.errors import DeviceError
+from core.errors import DeviceError, InputError
 from core.geometry import orbit_camera
 from core.render.benchmark import compare_with_opengl, psnr, shell_cloud
-from core.render.reference import render_reference
+from core.render.reference import ALPHA_MIN, render_reference
 from core.render.renderer import open_renderer
 from tests.render.clouds import cloud, front_camera, random_cloud
 
 PARITY_DB = 52.0  # blending in half floats rounds every layer
+BYTES_DB = 45.0
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +78,48 @@ def test_closing_one_renderer_leaves_the_others(opengl):
     other.render(gaussians, camera)
     other.close()
     np.testing.assert_array_equal(opengl.render(gaussians, camera), expected)
+
+
+def test_less_detail_leaves_out_what_the_processor_leaves_out(opengl):
+    from core.render.cpu import CpuRenderer
+
+    gaussians, camera = shell_cloud(64**2, 128)
+    full = opengl.render(gaussians, camera)
+    opengl.alpha_min = 1 / 16
+    rough = opengl.render(gaussians, camera)
+    opengl.alpha_min = ALPHA_MIN
+    expected = CpuRenderer(alpha_min=1 / 16).render(gaussians, camera)
+    assert psnr(rough / 255, expected / 255) > 48 > psnr(rough / 255, full / 255)
+
+
+def test_bytes_serve_where_half_floats_do_not():
+    try:
+        from core.render.opengl import OffscreenOpenGLRenderer
+
+        renderer = OffscreenOpenGLRenderer(half_floats=False)
+    except DeviceError as error:
+        pytest.skip(str(error))
+    gaussians, camera = shell_cloud(64**2, 128)
+    color, _ = render_reference(gaussians, camera, (1, 1, 1))
+    assert psnr(renderer.render(gaussians, camera, (1, 1, 1))[..., :3] / 255, np.clip(color, 0, 1)) >= BYTES_DB
+    renderer.close()
+
+
+@pytest.mark.parametrize("size", [(0, 10), (10, 0), (1 << 20, 4)])
+def test_impossible_pictures_are_refused(opengl, size):
+    with pytest.raises(InputError, match=f"{size[0]}×{size[1]} pixels"):
+        opengl.render(cloud([0, 0, 1]), replace(front_camera(8, 8), width=size[0], height=size[1]))
+
+
+@pytest.mark.parametrize("far", [1.3, 50.0])
+def test_depths_are_ordered_to_a_fraction_of_a_hair(generator, far):
+    """A near cloud is sorted by 16-bit steps, a far one in full; what lies behind the camera comes first and is not drawn."""
+    from core.render.opengl import depth_order
+
+    depth = generator.uniform(0.7, far, 5000).astype(np.float32)
+    depth[:10] = -0.3
+    order = depth_order(depth)
+    assert sorted(order) == list(range(5000))
+    assert np.diff(depth[order]).min() > -2e-5
+    assert set(order[:10]) == set(range(10))
+    assert depth_order(np.full(7, 2.0, np.float32)).tolist() == list(range(7))  # ties keep their order

@@ -134,3 +134,32 @@ def test_reset_and_close_reach_the_landmarker(head, nod):
         tracker.reset()
     assert script.resets == 1
     assert script.closed
+
+
+def test_another_calibration_is_used_at_once_and_ends_the_learning(head, nod):
+    tracker = Tracker(head, landmarker=Script(nod))
+    tracker.update(frames(1)[0])
+    assert tracker._background is not None
+    someone = Calibration.nobody("someone")
+    tracker.use(someone)
+    assert tracker.calibration is someone
+    assert tracker._background is None
+    tracker.use(None)
+    assert tracker.calibration is not someone
+    assert tracker._background is not None
+
+
+def test_smoothing_changes_while_tracking(head, nod):
+    def pitches(change=None):
+        tracker = Tracker(head, settings=raw(4.0), calibration=Calibration.nobody(), landmarker=Script(nod))
+        out = []
+        for frame in frames(30):
+            if change is not None and frame.index == 15:
+                tracker.set_smoothing(change)
+            out.append(float(tracker.update(frame).head_rotation[0]))
+        return np.degrees(out)
+
+    truth = 10 * np.sin(np.arange(30) / 5)
+    calm, changed = pitches(), pitches(0.0)
+    np.testing.assert_array_equal(calm[:15], changed[:15])
+    assert np.abs(changed[16:] - truth[16:]).max() < 1.0 < np.abs(calm[16:] - truth[16:]).max()

@@ -59,6 +59,7 @@ class Governor:
         """Full quality, nothing learned."""
         self._rung = 0
         self._reason = ""
+        self._reasons: dict[int, str] = {}  # rung: why it was entered from above
         self._ratios.clear()
         self._wait_ns = RAISE_AFTER_NS
         self._raised_ns: int | None = None
@@ -128,7 +129,7 @@ class Governor:
             self._wait_ns = min(2 * self._wait_ns, LONGEST_RAISE_AFTER_NS)
         self._raised_ns = None
         self._rung += 1
-        self._reason = f"drawing took {taken:.0f} ms, {available:.0f} ms are there"
+        self._reason = self._reasons[self._rung] = f"drawing took {taken:.0f} ms, {available:.0f} ms are there"
         self._before = taken
         self._forget()
         return True
@@ -141,6 +142,7 @@ class Governor:
             self._raised_ns, self._wait_ns = None, RAISE_AFTER_NS  # it lasted: the machine has become faster
         if self._rung == 0:
             return False
+        self._reason = self._reasons[self._rung]
         if taken * self._ratios.get(self._rung, UNKNOWN_RATIO) > HEADROOM * available:
             self._roomy_since = None
             return False
@@ -150,7 +152,7 @@ class Governor:
             return False
         self._rung -= 1
         self._raised_ns = now_ns
-        self._reason = "" if self._rung == 0 else f"drawing took {taken:.0f} ms, {available:.0f} ms are there"
+        self._reason = self._reasons.get(self._rung, "")
         self._forget()
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -209,7 +210,7 @@ def test_a_silent_source_lets_the_face_hold_then_ease_then_rest():
     moving = [level for level in levels if level is not None]
     assert 15 <= len(moving) <= 25  # half a second of easing
     values = [value for value, _ in moving]
-    assert all(a >= b for a, b in zip(values, values[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(values))
     assert values[-1] == 0
     assert moving[-1][1] is TrackState.LOST
     assert levels[-20:] == [None] * 20  # then it rests and nothing is drawn
@@ -231,7 +232,7 @@ def test_when_the_source_comes_back_the_face_is_blended_in():
         desk.idle()
     levels = [desk.give(1.0, later_ms=20).params.expression[0] for _ in range(8)]
     assert levels[0] < 0.05
-    assert all(a <= b for a, b in zip(levels, levels[1:], strict=False))
+    assert all(a <= b for a, b in pairwise(levels))
     assert levels[6:] == [1, 1]
 
 
@@ -442,7 +443,12 @@ def test_the_blurred_camera_needs_a_camera():
 
 def test_an_equal_background_is_not_painted_again(monkeypatch):
     painted = []
-    monkeypatch.setattr(Gradient, "paint", lambda self, width, height: painted.append(1) or np.zeros((height, width, 3), np.uint8))
+
+    def paint(self, width, height):
+        painted.append((width, height))
+        return np.zeros((height, width, 3), np.uint8)
+
+    monkeypatch.setattr(Gradient, "paint", paint)
     canvas = Canvas()
     for _ in range(3):
         canvas.compose(Look(64, 64), [nothing()], None)

@@ -62,6 +62,10 @@ def test_at_the_bottom_it_says_so():
     machine = Machine([200, 150, 120, 90]).run(20)
     assert machine.rung == 3
     assert machine.governor.quality.reason == "drawing takes 90 ms even so, 33 ms are there"
+    machine.costs = [200, 150, 120, 32]  # it fits again: the words do not claim otherwise
+    machine.run(3)
+    assert machine.rung == 3
+    assert machine.governor.quality.reason == "drawing took 120 ms, 33 ms are there"
 
 
 def test_it_comes_back_after_five_seconds_of_headroom():
@@ -85,16 +89,16 @@ def test_it_does_not_oscillate_where_only_the_lower_quality_fits(upper):
 
 
 def test_misleading_measurements_cost_ever_rarer_attempts():
-    """Full quality is fast whenever it is not in use, as far as anybody can tell, and slow as soon as it is."""
-    noise = np.random.default_rng(1)
-    machine = Machine([lambda _: 35 + noise.normal(0, 6), lambda _: 30 if machine.now < 2 * SECOND else 5, 5, 5])
-    machine.run(0)
-    machine.governor._ratios.clear()
+    """The lower quality looks hardly faster at first and much faster later, so full quality seems to fit; it never does."""
+    def lower(seconds):
+        return 32 if seconds - machine.changes[-1][0] < 1.2 else 5
+
+    machine = Machine([35, lower, 5, 5])
     machine.run(600)
     tries = [second for second, rung in machine.changes if rung == 0]
-    assert len(tries) <= 8
+    assert 4 <= len(tries) <= 8
     gaps = np.diff(tries)
-    assert len(gaps) < 2 or gaps[-1] > 2 * gaps[0]
+    assert (gaps[1:] > 1.7 * gaps[:-1]).all()
 
 
 def test_one_hiccup_changes_nothing():

@@ -82,6 +82,13 @@ class Stage:
         self.until(lambda: found.extend(p for p in self.pictures if p.fresh and round(100 * float(p.psi[0])) == level) or found)
         return found[0]
 
+    def deliver_until_seen(self, level):
+        """Deliver a frame; returns its picture, in which a face may still be blended in."""
+        self.deliver(frame(level))
+        self.until(lambda: self.pictures and self.pictures[-1].frame is not None
+                   and self.pictures[-1].frame.image[0, 0, 0] == level)
+        return self.pictures[-1]
+
     def _tracker(self):
         return self._kept(self.trackers, self.make_tracker())
 
@@ -145,9 +152,7 @@ def test_a_missing_landmark_model_is_told_once_and_the_view_works_on():
 
     with Stage(missing) as stage:
         for level in (50, 60, 70):
-            stage.deliver(frame(level))
-            stage.until(lambda level=level: stage.pictures and stage.pictures[-1].frame is not None
-                        and stage.pictures[-1].frame.image[0, 0, 0] == level)
+            stage.deliver_until_seen(level)
         assert [(str(error), name) for error, name in stage.problems] == [
             ("the face landmark model is missing (run the doctor)", "tracking")]
         assert stage.pictures[-1].params.state is TrackState.LOST
@@ -162,8 +167,7 @@ def test_a_tracker_that_raises_is_told_once_and_tracking_goes_on():
         stage.deliver_until_shown(frame(50), 50)
         stage.trackers[0].failure = RuntimeError("a graph fell over")
         for level in (60, 61, 62):
-            stage.deliver(frame(level))
-            stage.until(lambda level=level: stage.pictures[-1].frame.image[0, 0, 0] == level)
+            stage.deliver_until_seen(level)
         assert [str(error) for error, _ in stage.problems] == ["a graph fell over"]
         stage.trackers[0].failure = None
         stage.deliver_until_shown(frame(70), 70)
@@ -197,12 +201,12 @@ def test_calibration_and_smoothing_change_while_it_runs():
         stage.deliver_until_shown(frame(60), 60)
         assert calls == [("use", calibration), ("smoothing", 0.5)]
         stage.session.set_source("another")
-        stage.deliver_until_shown(frame(70), 70)
+        stage.deliver_until_seen(70)
         assert calls[2:] == ["reset"]  # the person stays the chosen one
         stage.session.set_calibration(None)
-        stage.deliver_until_shown(frame(80), 80)
+        stage.deliver_until_seen(80)
         stage.session.set_source("one more")
-        stage.deliver_until_shown(frame(90), 90)
+        stage.deliver_until_seen(90)
         assert calls[3:] == [("use", None), "reset", ("use", None)]  # another source may show another person
 
 
@@ -410,7 +414,8 @@ class Chain:
             else:
                 pictures.append(drawing.step(load.value))
                 busy["draw"] = False
-            for name, slot, done, cost in (("track", inbox, "tracked", self.tracker_ms), ("draw", outbox, "drawn", self.drawing_ms)):
+            for name, slot, done, cost in (("track", inbox, "tracked", self.tracker_ms),
+                                           ("draw", outbox, "drawn", self.drawing_ms)):
                 if not busy[name] and (item := slot.take(0)) is not None:
                     busy[name] = True
                     at(clock.now + round(cost * MS), done, item)
