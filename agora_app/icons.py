@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
@@ -21,10 +22,11 @@ class IconCase(QObject):
         super().__init__(app)
         self.setObjectName(_OBJECT)
         self._made: dict[tuple[str, str, str], QIcon] = {}
+        self._font = None
         self._can_load = True
 
     def icon(self, name: str, role: str, colors: Colors) -> QIcon:
-        """An icon of the Material Design or Phosphor set, such as "mdi6.record"."""
+        """An icon of the Material Design set, such as "mdi6.record", in a colour of a theme."""
         key = (name, role, colors.theme)
         if key not in self._made:
             self._made[key] = self._make(name, getattr(colors, role), colors)
@@ -33,9 +35,9 @@ class IconCase(QObject):
     def _make(self, name: str, color: QColor, colors: Colors) -> QIcon:
         if self._can_load:
             try:
-                import qtawesome
-
-                made = qtawesome.icon(name, color=color, color_disabled=colors.faint)
+                if self._font is None:
+                    self._font = _load_font()
+                made = self._font.icon(name, color=color, color_disabled=colors.faint)
                 if not made.isNull():
                     return made
             except Exception as error:  # the font's file is missing, unreadable or refused by the system, or the name is wrong
@@ -77,6 +79,16 @@ class _Follower(QObject):
 
     def _show(self) -> None:
         self.parent().setIcon(icon(self._name, self._role))
+
+
+def _load_font():
+    """The one set that is used: the library's own way loads a dozen, which takes ten times as long."""
+    import qtawesome
+    from qtawesome.iconic_font import IconicFont
+
+    folder = Path(qtawesome.__file__).parent / "fonts"
+    (letters,), (names,) = folder.glob("materialdesignicons6*.ttf"), folder.glob("materialdesignicons6*charmap*.json")
+    return IconicFont(("mdi6", letters.name, names.name))
 
 
 def _plain_icon(color: QColor) -> QIcon:

@@ -93,7 +93,7 @@ class MainWindow(QMainWindow):
             "recording": self._dock("recording", self.tr("Recording"), self.recording_dock, _LEFT),
             "people": self._dock("people", self.tr("People"), self.identity_dock, _RIGHT, scrolls=False),
             "expression": self._dock("expression", self.tr("Expression"), self.expression_dock, _RIGHT),
-            "performance": self._dock("performance", self.tr("Performance"), self.performance_dock, _RIGHT, scrolls=False),
+            "performance": self._dock("performance", self.tr("Performance"), self.performance_dock, _RIGHT),
             "log": self._dock("log", self.tr("Log"), self.log_dock, _RIGHT, scrolls=False),
         }
         self.default_layout()
@@ -127,9 +127,14 @@ class MainWindow(QMainWindow):
         self.tabifyDockWidget(docks["performance"], docks["log"])
         docks["tracking"].raise_()
         docks["expression"].raise_()
-        self.resizeDocks([docks["source"], docks["people"]], [320, 350], Qt.Orientation.Horizontal)
-        self.resizeDocks([docks["source"], docks["tracking"]], [400, 430], Qt.Orientation.Vertical)
-        self.resizeDocks([docks["people"], docks["expression"]], [450, 380], Qt.Orientation.Vertical)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        """Give the docks their usual sizes; Qt keeps to them only once the window has its own."""
+        docks = self.docks
+        self.resizeDocks([docks["source"], docks["people"]], [NARROWEST_DOCK, 350], Qt.Orientation.Horizontal)
+        self.resizeDocks([docks["source"], docks["tracking"]], [54, 46], Qt.Orientation.Vertical)
+        self.resizeDocks([docks["people"], docks["expression"]], [52, 48], Qt.Orientation.Vertical)
 
     # ---------------------------------------------------------------------------------------------------------- services
 
@@ -267,8 +272,8 @@ class MainWindow(QMainWindow):
         if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
             room = self.screen().availableSize()
             self.resize(min(1440, room.width()), min(940, room.height()))
-        if isinstance(state, QByteArray):
-            self.restoreState(state, LAYOUT_VERSION)
+        if not (isinstance(state, QByteArray) and self.restoreState(state, LAYOUT_VERSION)):
+            QTimer.singleShot(0, self, self._share_room)
 
     def _keep_layout(self) -> None:
         if self.isFullScreen():

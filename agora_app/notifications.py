@@ -112,8 +112,8 @@ class ToastStack(QWidget):
         toast.finished.connect(lambda: self._remove(toast))
         self._column.addWidget(toast)
         toast.show()
+        self._place()  # first: a stack that appears elsewhere may appear under the mouse
         self.show()
-        self._place()
         if self.underMouse():
             toast.pause()
 

@@ -56,6 +56,11 @@ class FieldSpec:
     low: float = -math.inf
     high: float = math.inf
 
+    def matches(self, text: str) -> bool:
+        """Whether a search finds this setting."""
+        words = f"{translated_field(self.title)} {translated_field(self.description)}".casefold()
+        return all(word in words for word in text.casefold().split())
+
 
 def fields_of(section: str, model: type[Section]) -> list[FieldSpec]:
     """The fields of a section that have a title and a kind that a widget is known for."""
@@ -128,11 +133,6 @@ class FieldRow(QFrame):
     def value(self) -> Any:
         """What the settings say."""
         return getattr(getattr(self._store.settings, self.spec.section), self.spec.name)
-
-    def matches(self, text: str) -> bool:
-        """Whether a search finds this setting."""
-        words = f"{self.title.text()} {translated_field(self.spec.description)}".casefold()
-        return all(word in words for word in text.casefold().split())
 
     def show_value(self) -> None:
         """Show what the settings say."""

@@ -23,9 +23,9 @@ from PySide6.QtWidgets import (
 
 from agora_app.actions import ActionRegistry
 from agora_app.dialogs.fields import FieldRow, fields_of, translated_field
-from agora_app.dialogs.shortcuts import ShortcutSheet
+from agora_app.dialogs.shortcuts import ShortcutSheet, is_found
 from agora_app.icons import icon
-from agora_app.settings.model import Settings
+from agora_app.settings.model import Section, Settings
 from agora_app.settings.store import SettingsStore
 from agora_app.theme import set_role, theme
 
@@ -74,13 +74,13 @@ class PreferencesDialog(QDialog):
         self.pages.setFixedWidth(180)
         set_role(self.pages, "nav")
         self.stack = QStackedWidget()
+        self._made: dict[str, SettingsPage | ShortcutPage] = {}
+        self._store, self._registry = store, registry
         for spec in PAGES:
-            page = ShortcutPage(registry) if spec.section == "shortcuts" else SettingsPage(store, spec)
-            self.stack.addWidget(page)
             item = QListWidgetItem(translated_field(spec.title))
             item.setSizeHint(QSize(160, 34))
             self.pages.addItem(item)
-        self.pages.currentRowChanged.connect(self.stack.setCurrentIndex)
+        self.pages.currentRowChanged.connect(lambda row: self.stack.setCurrentWidget(self.page(PAGES[row].section)))
         self._build()
         self._show_icons()
         theme().changed.connect(self._show_icons)
@@ -92,8 +92,14 @@ class PreferencesDialog(QDialog):
         self.pages.setCurrentRow([spec.section for spec in PAGES].index(section))
 
     def page(self, section: str) -> SettingsPage | ShortcutPage:
-        """The page of a section."""
-        return self.stack.widget([spec.section for spec in PAGES].index(section))
+        """The page of a section; made when it is first needed, so that the window opens at once."""
+        if section not in self._made:
+            spec = next(spec for spec in PAGES if spec.section == section)
+            page = ShortcutPage(self._registry) if section == "shortcuts" else SettingsPage(self._store, spec)
+            page.search(self.search.text())
+            self._made[section] = page
+            self.stack.addWidget(page)
+        return self._made[section]
 
     def _build(self) -> None:
         left = QVBoxLayout()
@@ -125,11 +131,18 @@ class PreferencesDialog(QDialog):
 
     def _on_search(self, text: str) -> None:
         """Show what is found; turn to the first page that has something when the present one has nothing."""
-        found = [self.stack.widget(row).search(text) for row in range(self.stack.count())]
+        for page in self._made.values():
+            page.search(text)
+        found = [self._finds(spec.section, text) for spec in PAGES]
         for row, hit in enumerate(found):
             self.pages.item(row).setHidden(not hit)
         if any(found) and not found[self.pages.currentRow()]:
             self.pages.setCurrentRow(found.index(True))
+
+    def _finds(self, section: str, text: str) -> bool:
+        if section == "shortcuts":
+            return any(is_found(self._registry, spec, text) for spec in self._registry.specs)
+        return any(field.matches(text) for field in fields_of(section, _model_of(section)))
 
     def keyPressEvent(self, event) -> None:
         # Enter ends an edit; it does not press the button that closes the window.
@@ -145,8 +158,7 @@ class SettingsPage(QWidget):
     def __init__(self, store: SettingsStore, spec: PageSpec, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._store, self.spec = store, spec
-        model = Settings.model_fields[spec.section].annotation
-        self.rows = {field.name: FieldRow(store, field) for field in fields_of(spec.section, model)}
+        self.rows = {field.name: FieldRow(store, field) for field in fields_of(spec.section, _model_of(spec.section))}
         self.nothing = QLabel(self.tr("Nothing on this page"))
         set_role(self.nothing, "muted")
         self.nothing.hide()
@@ -158,9 +170,9 @@ class SettingsPage(QWidget):
         store.changed.connect(self._on_settings)
         self._show_reset()
 
-    def search(self, text: str) -> bool:
-        """Show only what a search finds. Returns whether there is anything."""
-        hits = {name: row.matches(text) for name, row in self.rows.items()}
+    def search(self, text: str) -> None:
+        """Show only what a search finds."""
+        hits = {name: row.spec.matches(text) for name, row in self.rows.items()}
         for name, row in self.rows.items():
             row.setVisible(hits[name])
         visible = [row for name, row in self.rows.items() if hits[name]]
@@ -170,7 +182,6 @@ class SettingsPage(QWidget):
             row.style().polish(row)
         self.nothing.setVisible(not visible)
         self._card.setVisible(bool(visible))
-        return bool(visible)
 
     def reset(self) -> None:
         """Put what the page shows back to its defaults."""
@@ -228,6 +239,7 @@ class ShortcutPage(QWidget):
 
     def __init__(self, registry: ActionRegistry, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._registry = registry
         heading = QLabel(self.tr("Shortcuts"))
         set_role(heading, "heading")
         self.sheet = ShortcutSheet(registry)
@@ -237,8 +249,11 @@ class ShortcutPage(QWidget):
         column.addWidget(heading)
         column.addWidget(self.sheet, 1)
 
-    def search(self, text: str) -> bool:
-        """Search the sheet. Returns whether there is anything; the sheet shows all when the words are those of settings."""
-        found = self.sheet.matches(text)
+    def search(self, text: str) -> None:
+        """Search the sheet; it shows all when the words are those of settings only."""
+        found = any(is_found(self._registry, spec, text) for spec in self._registry.specs)
         self.sheet.search.setText(text if found else "")
-        return found
+
+
+def _model_of(section: str) -> type[Section]:
+    return Settings.model_fields[section].annotation

@@ -59,10 +59,6 @@ class ShortcutSheet(QWidget):
             row.setChecked(other == name)
         self.editor.edit(name)
 
-    def matches(self, text: str) -> bool:
-        """Whether a search would find anything."""
-        return any(self._is_found(spec, text) for spec in self._registry.specs)
-
     def _sheet(self) -> QScrollArea:
         body = QWidget()
         body.setProperty("page", True)
@@ -107,21 +103,24 @@ class ShortcutSheet(QWidget):
         super().resizeEvent(event)
         self._arrange(1 if self.width() < NARROW else 2)
 
-    def _is_found(self, spec: ActionSpec, text: str) -> bool:
-        wanted = text.strip()
-        keys = self._registry.shortcut_text(spec.id)
-        return not wanted or match(wanted, self._registry.title(spec.id)) is not None or wanted.casefold() == keys.casefold() or (
-            len(wanted) > 1 and wanted.casefold() in keys.casefold())
-
     def _filter(self, text: str) -> None:
         for group in self._groups:
-            for row in group.rows:
-                row.setVisible(self._is_found(row.spec, text))
-            group.setVisible(any(self._is_found(row.spec, text) for row in group.rows))
+            found = [is_found(self._registry, row.spec, text) for row in group.rows]
+            for row, hit in zip(group.rows, found, strict=True):
+                row.setVisible(hit)
+            group.setVisible(any(found))
 
     def _show_keys(self) -> None:
         for row in self.rows.values():
             row.show_keys()
+
+
+def is_found(registry: ActionRegistry, spec: ActionSpec, text: str) -> bool:
+    """Whether a search finds an action, by its title or its key."""
+    wanted, keys = text.strip().casefold(), registry.shortcut_text(spec.id).casefold()
+    if not wanted or wanted == keys:
+        return True
+    return match(wanted, registry.title(spec.id)) is not None or (len(wanted) > 1 and wanted in keys)
 
 
 class _Group(QFrame):

@@ -38,6 +38,7 @@ class IdentityDock(QWidget):
     def __init__(self, cast: CastModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._cast = cast
+        self._typed = ""  # who was wanted when the hint was written
         self.model = GalleryModel(cast, self)
         self.view = GalleryView(self.model)
         self.mixer = MixerStrip(cast)
@@ -204,6 +205,7 @@ class IdentityDock(QWidget):
         known, words = self._cast.choose_typed(typed, self.model.shelf)
         self.hint.setText(words)
         self.hint.setVisible(bool(words))
+        self._typed = self._cast.wanted.first
         if known:
             self.seed_edit.setText(self._cast.wanted.first)
             self.view.setFocus()
@@ -229,9 +231,9 @@ class IdentityDock(QWidget):
     def _show_cast(self) -> None:
         cast = self._cast
         if not (self.seed_edit.hasFocus() and self.seed_edit.isModified()):
-            self.seed_edit.setText(cast.person)
-            if not cast.person or self.hint.text().split(" ")[-1:] != [cast.person]:
-                self.hint.hide()
+            self.seed_edit.setText(cast.wanted.first)
+        if cast.wanted.first != self._typed:
+            self.hint.hide()
         self.beside.setVisible(bool(cast.second))
         self.beside_label.setText(self.tr("Beside: {0}").format(short_name(cast.second)) if cast.second else "")
         self.compare_button.blockSignals(True)

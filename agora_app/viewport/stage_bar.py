@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QActionGroup, QColor, QIcon, QPainter, QPixmap
-from PySide6.QtWidgets import QColorDialog, QComboBox, QFileDialog, QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
+from PySide6.QtWidgets import QColorDialog, QComboBox, QFileDialog, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QWidget
 
 from agora_app.models.view import BACKGROUNDS, CANVASES, ViewModel
 from agora_app.settings.store import SettingsStore
@@ -42,8 +42,9 @@ class StageBar(QWidget):
         for widget in (self.canvas, self.size, self.background, self.camera):
             row.addWidget(widget)
         row.addStretch(1)
-        row.addWidget(self.hint)
-        self.hint.setMinimumWidth(0)
+        row.addWidget(self.hint, 100)
+        self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         view.changed.connect(self._show)
         self._show()
 

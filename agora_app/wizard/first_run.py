@@ -80,6 +80,7 @@ class FirstRunWizard(QWizard):
         self.setButtonLayout([button.CustomButton1, button.Stretch, button.BackButton, button.NextButton, button.FinishButton])
         for kind in (button.NextButton, button.FinishButton):
             set_role(self.button(kind), "primary")
+            self.style().polish(self.button(kind))  # it was polished as an ordinary button when it was made
         self.button(button.CustomButton1).setToolTip(self.tr("You can open it again from the Tools menu"))
         self.resize(840, 540)
         self.welcome, self.checks = WelcomePage(), ChecksPage(probes.checks)

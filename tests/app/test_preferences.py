@@ -23,6 +23,7 @@ def dialog(qtbot, store):
     window = QMainWindow()
     qtbot.addWidget(window)
     dialog = PreferencesDialog(store, ActionRegistry(window, store), window)
+    dialog.window_beneath = window  # which owns it
     dialog.open()
     return dialog
 

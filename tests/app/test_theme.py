@@ -156,12 +156,10 @@ def test_a_kept_icon_follows_the_theme(qapp, theme_dark):
 
 
 def test_icons_that_cannot_be_loaded_become_a_plain_sign(qapp, theme_dark, monkeypatch, caplog):
-    import qtawesome
-
-    def refuse(*arguments, **named):
+    def refuse():
         raise OSError("no such font")
 
-    monkeypatch.setattr(qtawesome, "icon", refuse)
+    monkeypatch.setattr(icons, "_load_font", refuse)
     case = icons.IconCase(QApplication.instance())
     made = [case.icon(name, "text", DARK) for name in ("mdi6.record", "mdi6.star")]
     case.deleteLater()
