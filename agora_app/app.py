@@ -102,6 +102,7 @@ def run(start: Start) -> int:
     sentinel = Sentinel()
     safe = sentinel.arm()
     if safe.crashed and start.questions:
+        apply_theme(app, "system")
         from agora_app.dialogs.safe_start import ask_safe_mode
 
         start = replace(start, safe=start.safe or ask_safe_mode(safe))

@@ -85,7 +85,7 @@ class DialogOpeners(QObject):
     def guide(self) -> None:
         from agora_app.dialogs.guide import GuideDialog
 
-        GuideDialog(self._registry, self._window).open()
+        GuideDialog(self._registry, self._window).show()  # it stays open beside the work
 
     def inspector(self) -> None:
         """The fitted mesh in a window of its own; stays until it is closed."""

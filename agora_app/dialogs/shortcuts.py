@@ -63,12 +63,12 @@ class ShortcutSheet(QWidget):
         body = QWidget()
         body.setProperty("page", True)
         self._halves = [QVBoxLayout(), QVBoxLayout()]
-        row = QHBoxLayout(body)
-        row.setContentsMargins(0, 0, 8, 0)
-        row.setSpacing(12)
+        self._sides = QHBoxLayout(body)
+        self._sides.setContentsMargins(0, 0, 8, 0)
+        self._sides.setSpacing(12)
         for half in self._halves:
             half.setSpacing(12)
-            row.addLayout(half, 1)
+            self._sides.addLayout(half, 1)
         grouped: dict[str, list[ActionSpec]] = {}
         for spec in self._registry.specs:
             if not spec.submenu:
@@ -98,6 +98,7 @@ class ShortcutSheet(QWidget):
             lengths += group.length
         for half in self._halves:
             half.addStretch(1)
+        self._sides.setStretch(1, columns - 1)
 
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)

@@ -86,12 +86,14 @@ class LogDock(QWidget):
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(4)
-        self.copy_button = _button("mdi6.content-copy", self.tr("Copy"), self.tr("Copy the selected lines, or all that are shown"),
-                                   self.copy)
+        self.copy_button = _button("mdi6.content-copy", self.tr("Copy"),
+                                   self.tr("Copy the selected lines, or all that are shown"), self.copy)
         self.save_button = _button("mdi6.content-save-outline", self.tr("Save…"), self.tr("Save the lines that are shown"),
                                    self.ask_save)
-        self.folder_button = _button("mdi6.folder-open-outline", "", self.tr("Open the folder of the log files"), self.open_folder)
-        self.clear_button = _button("mdi6.broom", "", self.tr("Empty this view; the log file keeps everything"), self._model.clear)
+        self.folder_button = _button("mdi6.folder-open-outline", "", self.tr("Open the folder of the log files"),
+                                     self.open_folder)
+        self.clear_button = _button("mdi6.broom", "", self.tr("Empty this view; the log file keeps everything"),
+                                    self._model.clear)
         for button in (self.copy_button, self.save_button, self.folder_button, self.clear_button):
             row.addWidget(button)
         row.insertStretch(2, 1)

@@ -33,9 +33,11 @@ def test_a_window_is_found_and_destroyed(qapp):
 
 
 def test_a_window_in_a_circle_of_references_is_none(qapp):
-    widget = QWidget()
-    widget.own = lambda: widget
-    del widget
+    def make():
+        widget = QWidget()
+        widget.own = lambda: widget
+
+    make()
     assert conftest._leaked_widgets([]) == []
 
 

@@ -83,8 +83,9 @@ def test_the_kind_is_in_the_colour_and_in_the_sign(banner, qapp, theme_dark, kin
         image = banner.grab().toImage()
         assert image.pixelColor(image.width() // 2, image.height() - 1) == getattr(colors, role)
         sign = banner._sign.pixmap().toImage()
-        assert getattr(colors, role).name() in {sign.pixelColor(x, y).name() for x in range(sign.width()) for y in range(sign.height())
-                                                if sign.pixelColor(x, y).alpha() == 255}
+        places = [(x, y) for x in range(sign.width()) for y in range(sign.height())]
+        found = {sign.pixelColor(x, y).name() for x, y in places if sign.pixelColor(x, y).alpha() == 255}
+        assert getattr(colors, role).name() in found
 
 
 # --------------------------------------------------------------------------------------------------------------------- toasts

@@ -41,7 +41,10 @@ def test_better_matches_score_higher():
     assert score("ls", "Log sheet") > score("ls", "Calls")
 
 
-@given(words=st.lists(st.text(alphabet="abcdef", min_size=1, max_size=6), min_size=1, max_size=4), query=st.text("abcdef ", max_size=5))
+WORDS = st.lists(st.text(alphabet="abcdef", min_size=1, max_size=6), min_size=1, max_size=4)
+
+
+@given(words=WORDS, query=st.text("abcdef ", max_size=5))
 def test_found_letters_are_those_of_the_query(words, query):
     text = " ".join(words)
     found = match(query, text)
@@ -51,7 +54,7 @@ def test_found_letters_are_those_of_the_query(words, query):
     assert {text[place] for place in found.places} == set(query.replace(" ", ""))
 
 
-@given(words=st.lists(st.text(alphabet="abcdef", min_size=1, max_size=6), min_size=1, max_size=4), data=st.data())
+@given(words=WORDS, data=st.data())
 def test_every_piece_of_a_text_finds_it(words, data):
     text = " ".join(words)
     word = data.draw(st.sampled_from(words))

@@ -156,8 +156,8 @@ def test_search_over_all_pages(dialog, qtbot):
 
 
 def test_choices_in_words():
-    assert [choice_words(value) for value in ("side-by-side", "cpu", "opengl", "vmc", 90)] == ["Side by side", "CPU", "OpenGL", "VMC",
-                                                                                         "90°"]
+    shown = {"side-by-side": "Side by side", "cpu": "CPU", "opengl": "OpenGL", "vmc": "VMC", 90: "90°"}
+    assert {value: choice_words(value) for value in shown} == shown
 
 
 def test_a_folder_can_be_pointed_at(dialog, store, monkeypatch):

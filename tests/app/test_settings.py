@@ -47,8 +47,9 @@ def test_the_signal_names_the_section_and_comes_only_for_a_change(store, qtbot):
     assert heard == ["view"]
 
 
-@pytest.mark.parametrize(("section", "values"), [("source", {"fps": 1000}), ("drive", {"jaw": -0.1}), ("drive", {"jaw": float("nan")}),
-                                                 ("appearance", {"theme": "pink"}), ("source", {"colour": 1})])
+@pytest.mark.parametrize(("section", "values"), [("source", {"fps": 1000}), ("drive", {"jaw": -0.1}),
+                                                 ("drive", {"jaw": float("nan")}), ("appearance", {"theme": "pink"}),
+                                                 ("source", {"colour": 1})])
 def test_what_is_not_allowed_changes_nothing(store, section, values):
     before = store.settings
     with pytest.raises(ValueError):  # noqa: PT011  (pydantic's own words)

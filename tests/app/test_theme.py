@@ -15,7 +15,8 @@ from agora_app.icons import icon, keep_icon
 from agora_app.theme import DARK, LIGHT, THEMES, Colors, apply_theme, current_colors, make_style_sheet, theme
 from core.assets import resource
 
-PAIRS = [(words, ground) for words in ("text", "muted", "accent", "ok", "warn", "bad") for ground in ("window", "base", "card", "button")]
+GROUNDS = ("window", "base", "card", "button")
+PAIRS = [(words, ground) for words in ("text", "muted", "accent", "ok", "warn", "bad") for ground in GROUNDS]
 PAIRS += [("text", "hover"), ("text", "accent_soft"), ("on_accent", "accent"), ("on_accent", "accent_hover"), ("muted", "hover")]
 
 
@@ -42,7 +43,7 @@ def test_words_can_be_read(colors, words, ground):
 
 @pytest.mark.parametrize("colors", [DARK, LIGHT], ids=["dark", "light"])
 def test_the_focus_ring_stands_out(colors):
-    for ground in ("window", "base", "card", "button"):
+    for ground in GROUNDS:
         assert contrast(colors.accent, getattr(colors, ground)) >= 3
 
 
