@@ -26,6 +26,7 @@ from core.avatar.sources import STUDIO_PACK_NAME
 from core.avatar.workshop import Workshop
 from core.pipeline.live.session import LiveSession
 from core.pipeline.live.state import LivePicture, SourceState, SourceStatus
+from core.tracking.calibration_child import calibrate_apart
 from core.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Services(QObject):
         self.view = ViewModel(self.session, store, parent=self)
         self.drive = DriveModel(self.session, store, self)
         self.cast = CastModel(self.session, store, self.workshop, self)
-        self.calibration = CalibrationModel(self.session, store, self)
+        self.calibration = CalibrationModel(self.session, store, self, calibrate=calibrate_apart)
         self.source = SourceModel(self.session, store, self)
         self.outputs = OutputsModel(self.session, store, self)
         self.performance = PerformanceModel(self.session, store, self)
@@ -133,8 +134,6 @@ class Services(QObject):
         settings = self.store.settings
         if section == "performance":
             self.session.set_quality(settings.performance.governor, settings.performance.target_fps)
-        elif section == "tracking":
-            self.session.set_smoothing(settings.tracking.smoothing)
 
 
 class TakeSource:
@@ -158,7 +157,7 @@ def _make_tracker(delay: float):
     from core.head.library import load_open_head
     from core.tracking.tracker import Tracker
 
-    tracker = Tracker(load_open_head())
+    tracker = Tracker(load_open_head(), calibrate=calibrate_apart)
     if delay > 0:
         _slow_down(tracker, delay)
     return tracker

@@ -94,10 +94,11 @@ class CalibrationModel(QObject):
     _seen = Signal(object)
 
     def __init__(self, session, store: SettingsStore, parent: QObject | None = None, *,
-                 make_rig: Callable[[], LandmarkRig] | None = None) -> None:
+                 make_rig: Callable[[], LandmarkRig] | None = None,
+                 calibrate: Callable[..., Calibration] = calibrate) -> None:
         super().__init__(parent)
         self._session, self._store = session, store
-        self._make_rig = make_rig or _open_head_rig
+        self._make_rig, self._calibrate = make_rig or _open_head_rig, calibrate
         self._rig: LandmarkRig | None = None
         self._words = Words()
         self._lock = threading.Lock()  # guards what the tracker's thread touches: the guide, the monitor and their numbers
@@ -291,7 +292,7 @@ class CalibrationModel(QObject):
             if self._rig is None:
                 self._rig = self._make_rig()
             clip, resting = guide.clip, guide.resting
-            made = calibrate(self._rig, clip, resting=resting, head_sha256=load_open_head().sha256)
+            made = self._calibrate(self._rig, clip, resting=resting, head_sha256=load_open_head().sha256)
             result = _Result(run, made, before, fit_error(self._rig, made, [clip[i] for i in resting]))
         except AgoraError as error:
             result = _Result(run, None, before, 0.0, error.message)

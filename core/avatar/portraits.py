@@ -151,6 +151,7 @@ def serve(connection: Connection, pack_path: Path | None, size: int) -> None:
             except Exception as error:  # a bug in one person must not take the others along
                 reply = Reply(error=AgoraError(f"person {job.person} cannot be built: {type(error).__name__}: {error}"))
             connection.send(reply)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway; nothing may be raised while the interpreter shuts down
 
 
 class _Bench:
@@ -177,13 +178,19 @@ class _Bench:
 def _keep_out_of_the_way() -> None:
     """Run only where nobody else wants to; end quietly, with half-written files removed, when asked to."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which ends this process
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     else:
         import psutil
 
         psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+
+
+def _end(*_: object) -> None:
+    """Unwind, once."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _studio_wall(size: int) -> FloatArray:

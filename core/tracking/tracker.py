@@ -132,11 +132,13 @@ class BackgroundCalibration:
     Args:
         rig: the head model at the landmarks.
         head_sha256: hash of the head model, stored with the result.
+        work: what calibrates; called in the thread.
     """
 
-    def __init__(self, rig: LandmarkRig, head_sha256: str) -> None:
+    def __init__(self, rig: LandmarkRig, head_sha256: str, work: Callable[..., Calibration] = calibrate) -> None:
         self._rig = rig
         self._sha256 = head_sha256
+        self._calibrate = work
         self._lock = threading.Lock()
         self.reset()
 
@@ -175,7 +177,7 @@ class BackgroundCalibration:
 
     def _work(self, clip: list[Landmarks], generation: int) -> None:
         step = max(1, len(clip) // CALIBRATION_FRAMES)
-        result = calibrate(self._rig, clip[::step], head_sha256=self._sha256)
+        result = self._calibrate(self._rig, clip[::step], head_sha256=self._sha256)
         with self._lock:
             if generation == self._generation:
                 self._result = result
@@ -192,6 +194,8 @@ class Tracker:
         settings: strengths, filters and rules.
         calibration: a known person. Without one the first seconds are used to get to know them, in the background.
         landmarker: what finds landmarks; a `FaceLandmarker` by default.
+        calibrate: what gets to know a person in the background, in a thread
+            (`core.tracking.calibration_child.calibrate_apart` leaves the interpreter to the live threads).
 
     Raises:
         AssetError: the landmark model is missing or unusable.
@@ -199,7 +203,8 @@ class Tracker:
     """
 
     def __init__(self, head: HeadModel, model_path: str | Path | None = None, settings: TrackSettings | None = None,
-                 calibration: Calibration | None = None, landmarker: FaceLandmarker | None = None) -> None:
+                 calibration: Calibration | None = None, landmarker: FaceLandmarker | None = None,
+                 calibrate: Callable[..., Calibration] = calibrate) -> None:
         if landmarker is None:
             landmarker = FaceLandmarker(model_path or landmarker_model_path())
         self.settings = settings or TrackSettings()
@@ -209,7 +214,8 @@ class Tracker:
         self._fitter = FaceFitter(self.rig, self.settings, calibration)
         self._filter = ParamsFilter(self.settings.smoothing, blink_columns(self.rig))
         self._loss = LossPolicy(head.expression_count)
-        self._background = None if calibration is not None else BackgroundCalibration(self.rig, head.sha256)
+        self._calibrate = calibrate
+        self._background = None if calibration is not None else self._new_background()
 
     def __enter__(self) -> Tracker:
         return self
@@ -242,7 +248,7 @@ class Tracker:
 
     def use(self, calibration: Calibration | None) -> None:
         """Go on with a known person; None gets to know whoever comes, in the background, from the average person on."""
-        self._background = None if calibration is not None else BackgroundCalibration(self.rig, self._sha256)
+        self._background = None if calibration is not None else self._new_background()
         self._fitter.use(calibration or Calibration.nobody(self._sha256))
 
     def set_smoothing(self, strength: float) -> None:
@@ -252,7 +258,7 @@ class Tracker:
 
     def recalibrate(self) -> None:
         """Get to know the person anew, from now on."""
-        self._background = BackgroundCalibration(self.rig, self._sha256)
+        self._background = self._new_background()
 
     def reset(self) -> None:
         """Start anew after a seek or a change of source. The calibration stays."""
@@ -294,6 +300,9 @@ class Tracker:
         loss = LossPolicy(len(self.rig.expression_names))
         params = [loss.update(raw, time) for raw, time in zip(smoothed, times, strict=True)]
         return ClipTrack(params, seen, calibration, sum(raw is not None for raw in fitted))
+
+    def _new_background(self) -> BackgroundCalibration:
+        return BackgroundCalibration(self.rig, self._sha256, self._calibrate)
 
     def _calibration_of(self, found: list[Landmarks]) -> Calibration:
         """The person of a clip; the average one when it is too short to tell."""

@@ -29,13 +29,16 @@ from PySide6.QtWidgets import (
 from agora_app.action_table import ACTIONS, MENUS, TOOL_BAR_ORDER, ActionSpec
 from agora_app.actions import ActionRegistry
 
-PLANNED = (  # one list, as long as it is
-    """file.open_video file.open_motion file.open_pack file.recent file.export_snapshot file.quit edit.undo edit.redo
-edit.preferences live.toggle live.rezero live.calibrate live.mirror live.relative live.freeze live.camera live.demo identity.roll
-identity.previous identity.next identity.swap identity.favourite identity.type_seed view.frame view.reset view.background
-view.landmarks view.performance view.inspector view.compare view.follow view.orbit view.docks view.fullscreen view.layout_reset
-view.theme record.toggle record.marker record.snapshot record.rerender record.recover record.folder output.virtual_camera
-output.osc tools.doctor tools.wizard tools.palette tools.log help.guide help.shortcuts help.about help.licences""").split()
+PLANNED = [
+    "file.open_video", "file.open_motion", "file.open_pack", "file.recent", "file.export_snapshot", "file.quit",
+    "edit.undo", "edit.redo", "edit.preferences", "live.toggle", "live.rezero", "live.calibrate", "live.mirror",
+    "live.relative", "live.freeze", "live.camera", "live.demo", "identity.roll", "identity.previous", "identity.next",
+    "identity.swap", "identity.favourite", "identity.type_seed", "view.frame", "view.reset", "view.background",
+    "view.landmarks", "view.performance", "view.inspector", "view.compare", "view.follow", "view.orbit", "view.docks",
+    "view.fullscreen", "view.layout_reset", "view.theme", "record.toggle", "record.marker", "record.snapshot",
+    "record.rerender", "record.recover", "record.folder", "output.virtual_camera", "output.osc", "tools.doctor",
+    "tools.wizard", "tools.palette", "tools.log", "help.guide", "help.shortcuts", "help.about", "help.licences",
+]
 PLANNED += [f"identity.favourite_{n}" for n in range(1, 10)] + [f"preset.{n}" for n in range(10)]
 
 
@@ -263,6 +266,26 @@ def test_tab_moves_on_from_a_control_and_hides_panels_on_the_stage(window, press
     assert press(window.slider, Qt.Key.Key_Tab) == []
     assert window.focusWidget() is window.button
     assert press(window.stage, Qt.Key.Key_Tab) == ["view.docks"]
+
+
+@pytest.mark.parametrize("field", ["line", "spin", "double", "combo", "editable"])
+def test_tab_leaves_a_field(window, press, field):
+    widget = getattr(window, field)
+    assert press(widget, Qt.Key.Key_Tab) == []
+    assert not widget.hasFocus()
+
+
+def test_a_text_field_keeps_enter_and_arrows(window, press):
+    window.registry.set_shortcut("live.mirror", "Return")
+    window.registry.set_shortcut("live.freeze", "Left")
+    for widget in (window.line, window.plain, window.spin):
+        assert press(widget, Qt.Key.Key_Return) == []
+        assert press(widget, Qt.Key.Key_Left) == []
+
+
+def test_a_text_that_cannot_be_changed_keeps_nothing(window, press):
+    window.plain.setReadOnly(True)
+    assert press(window.plain, Qt.Key.Key_Q) == ["identity.roll"]
 
 
 def test_keys_work_with_a_hidden_menu_bar(window, press):

@@ -5,6 +5,7 @@ import pytest
 
 from core.errors import InputError
 from core.tracking.calibration import Calibration, calibrate, resting_scores
+from core.tracking.calibration_child import calibrate_apart
 from core.tracking.calibration_store import calibration_path, list_calibrations, load_calibration, save_calibration
 from core.tracking.mediapipe_landmarker import SCORE_NAMES
 from core.tracking.score_prior import ScorePrior
@@ -137,3 +138,12 @@ def test_a_calibration_with_numbers_missing_is_refused(tmp_path, calibration):
     np.savez(path, **arrays)
     with pytest.raises(InputError, match="damaged"):
         load_calibration("x", "abc", tmp_path)
+
+
+def test_a_child_process_calibrates_alike_and_its_errors_come_back_in_words(rig, clip, calibration):
+    there = calibrate_apart(rig, clip, head_sha256="abc")
+    np.testing.assert_array_equal(there.shape, calibration.shape)
+    np.testing.assert_array_equal(there.offset, calibration.offset)
+    assert there.head_sha256 == "abc"
+    with pytest.raises(InputError, match="needs"):
+        calibrate_apart(rig, clip[:2])
