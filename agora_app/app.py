@@ -55,6 +55,7 @@ class Running:
     app: QApplication
     window: MainWindow
     services: Services
+    log_model: LogModel
 
 
 def make_qt_application() -> QApplication:
@@ -88,7 +89,7 @@ def build(start: Start) -> Running:
     window.show()
     if start.files:
         window.commands.open_files(list(start.files))
-    return Running(app, window, services)
+    return Running(app, window, services, log_model)
 
 
 def run(start: Start) -> int:
@@ -120,5 +121,6 @@ def run(start: Start) -> int:
     uninstall_hook()
     sentinel.disarm()
     instance.close()
+    running.log_model.close()
     stop_logging()
     return code

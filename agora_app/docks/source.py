@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import qtawesome
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QHideEvent, QPalette, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -26,6 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from agora_app.docks.camera_preview import CameraPreview
+from agora_app.icons import keep_icon
 from agora_app.models.source import SourceModel
 from core.pipeline.live.state import LivePicture, SourceState, SourceStatus
 
@@ -71,7 +71,6 @@ class SourceDock(QWidget):
         self._show_cameras()
         self._show_choice()
         self._show_status(model.status)
-        self._show_icons()
 
     # -------------------------------------------------------------------------------------------------------------- picture
 
@@ -163,6 +162,7 @@ class SourceDock(QWidget):
         self.refresh_button.setAccessibleName(self.tr("Look for cameras again"))
         self.refresh_button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.refresh_button.clicked.connect(self._model.refresh_cameras)
+        keep_icon(self.refresh_button, "mdi6.refresh")
         self.camera_hint = _hint("")
         return _page((self.camera_box, self.refresh_button), self.camera_hint)
 
@@ -327,9 +327,6 @@ class SourceDock(QWidget):
             return self.tr("Recorded motion drives the avatar.\nThere is no camera picture.")
         return self.tr("Opening…") if self._model.kind else ""
 
-    def _show_icons(self) -> None:
-        self.refresh_button.setIcon(qtawesome.icon("mdi6.refresh", color=self.palette().color(QPalette.ColorRole.ButtonText)))
-
     # --------------------------------------------------------------------------------------------------------------- events
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -340,10 +337,6 @@ class SourceDock(QWidget):
         super().hideEvent(event)
         self._model.set_watching(False)
 
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "refresh_button"):
-            self._show_icons()
 
 
 def _page(row: tuple[QWidget, QWidget], below: QWidget) -> QWidget:

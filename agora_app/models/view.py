@@ -37,7 +37,8 @@ class ViewModel(QObject):
         self._session, self._store = session, store
         self._people = 1
         self._label = label
-        self._background: Background = self._parsed(store.settings.view.background) or Gradient()
+        self._background_text = store.settings.view.background
+        self._background: Background = self._parsed(self._background_text) or Gradient()
         self._pose = ViewPose(mode=store.settings.view.mode)
         store.changed.connect(self._on_settings)
         self._push()
@@ -128,8 +129,9 @@ class ViewModel(QObject):
         """Any background the command line knows. Returns whether it can be used; `failed` says why not."""
         parsed = self._parsed(text)
         if parsed is None:
+            self._store.change("view", background=self._background_text)
             return False
-        self._background = parsed
+        self._background, self._background_text = parsed, text
         self._store.change("view", background=text)
         self._push()
         return True
@@ -168,6 +170,8 @@ class ViewModel(QObject):
         if section == "view":
             view = self._store.settings.view
             self._pose = replace(self._pose, mode=view.mode)
+            if view.background != self._background_text:
+                self.set_background(view.background)
             self._push()
         elif section == "recording":
             self._push()

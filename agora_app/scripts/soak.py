@@ -148,6 +148,7 @@ def _measure(options: Options) -> list[Sample]:
         QTimer.singleShot(3000, running.window, running.services.recording.start)
 
     def end() -> None:
+        ticker.stop()
         if options.record:
             running.services.recording.stop()
         running.window.close()

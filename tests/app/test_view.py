@@ -106,6 +106,14 @@ def test_backgrounds_cycle_and_bad_ones_are_refused_in_words(model, session, qtb
     assert isinstance(look(session).background, Plain)
 
 
+def test_a_background_chosen_elsewhere_is_shown_and_a_bad_one_taken_back(model, session, store):
+    store.change("view", background="green")
+    assert isinstance(look(session).background, Plain)
+    store.change("view", background="/nowhere/absent.png")
+    assert isinstance(look(session).background, Plain)
+    assert store.settings.view.background == "green"
+
+
 def test_modes_toggle_and_are_remembered(model, session, store):
     model.set_mode("follow")
     assert look(session).view.mode == store.settings.view.mode == "follow"
