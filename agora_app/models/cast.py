@@ -299,6 +299,7 @@ class CastModel(QObject):
             self._wish = None
             self._save_timer.stop()
             self._save()
+            self.undo_stack.blockSignals(True)  # it tells of its own end, to widgets that may be gone by then
             self.finder.close()
             self.shelves.close()
 
