@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -86,6 +87,9 @@ def build(start: Start) -> Running:
     store.changed.connect(lambda section: section == "appearance" and apply_theme(app, store.settings.appearance.theme))
     if store.problem:
         window.toasts.show_toast(store.problem, "warn")
+    # What is there now stays: the garbage collector need not look at it again, which would hold the live threads up.
+    gc.collect()
+    gc.freeze()
     window.show()
     if start.files:
         window.commands.open_files(list(start.files))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QDialog
 
 from agora_app.services import Services
 from core.pipeline.live.state import LivePicture
@@ -99,13 +101,16 @@ class DialogOpeners(QObject):
     def rerender(self, take=None) -> None:
         """Another person, view or size for a take; the newest one when none is named."""
         from agora_app.dialogs.rerender import RerenderDialog
+        from core.avatar.sources import open_source
 
         takes = self._services.recording.takes()
         take = take or (takes[0] if takes else None)
         if take is None:
             self._window.toasts.show_toast(self.tr("There is no take yet: record one with R"))
             return
-        RerenderDialog(take, self._services.cast.person, self._window).open()
+        packs = [path for path in self._services.store.settings.identity.packs if Path(path).stem == take.info.about.pack]
+        RerenderDialog(take, self._services.cast.person, self._window,
+                       open_people=lambda: open_source(packs[0] if packs else None)).open()
 
     def recover(self) -> None:
         from agora_app.dialogs.recover import RecoverDialog
@@ -148,5 +153,10 @@ class DialogOpeners(QObject):
             self._services.outputs.set_osc(False)
 
     def close(self) -> None:
+        """The window closes: end what dialogs are at."""
+        for dialog in self._window.findChildren(QDialog):
+            if hasattr(dialog, "end"):
+                dialog.end()
+            dialog.close()
         if self._inspector is not None:
             self._inspector.close()

@@ -22,6 +22,7 @@ class IconCase(QObject):
         super().__init__(app)
         self.setObjectName(_OBJECT)
         self._made: dict[tuple[str, str, str], QIcon] = {}
+        app.aboutToQuit.connect(self._made.clear)  # an icon that outlives the application takes the process down
         self._font = None
         self._can_load = True
 

@@ -145,11 +145,12 @@ class TakeSource:
     def scene(self) -> Scene:
         """What is on stage now."""
         s = self._services
-        settings, pack = s.store.settings, s.cast.stage.shelf
+        settings, pack, picture = s.store.settings, s.cast.stage.shelf, s.session.latest_picture()
+        shape = () if picture is None else tuple(float(value) for value in picture.params.shape)
         return Scene(person=s.cast.person, pack=Path(pack).stem if pack else "studio",
                      pack_path=Path(pack) if pack else resource(STUDIO_PACK_NAME), canvas=settings.view.canvas,
                      background=settings.view.background, source_kind=s.source.kind or "demo", source_title=s.source.title(),
-                     source_path=s.source.path)
+                     source_path=s.source.path, shape=shape)
 
 
 def _make_tracker(delay: float):

@@ -212,6 +212,12 @@ class RerenderDialog(QDialog):
             self.close_button.setEnabled(False)
             self._show_words(self.tr("Stopping…"))
 
+    def end(self, timeout: float = 3.0) -> None:
+        """Stop now, because the program ends; nothing half-written stays."""
+        self._cancelled.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
     def _work(self, options: RerenderOptions) -> None:
         """In the worker's thread."""
         told = 0.0

@@ -40,7 +40,7 @@ class TakeList(QWidget):
     def __init__(self, model: RecordingModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = model
-        self._pictures: dict[str, QIcon] = {}
+        self._pictures: dict[str, QImage] = {}  # images, not icons: those must not outlive the application
         self._asked: set[str] = set()
         self.list = QListWidget()
         self.list.setAccessibleName(self.tr("Takes"))
@@ -135,7 +135,7 @@ class TakeList(QWidget):
         item = QListWidgetItem(f"{take.name}\n{length(take.seconds)} · {size_of(take.bytes)}")
         item.setData(_TAKE, take)
         item.setData(_VIDEO, video)
-        item.setIcon(self._pictures.get(video) or _blank())
+        item.setIcon(_icon(self._pictures.get(video)))
         item.setToolTip(self._details(take))
         if video not in self._asked:
             self._asked.add(video)
@@ -157,10 +157,10 @@ class TakeList(QWidget):
             return
         height, width = picture.shape[:2]
         image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-        self._pictures[video] = QIcon(QPixmap.fromImage(image))
+        self._pictures[video] = image.copy()
         for row in range(self.list.count()):
             if self.list.item(row).data(_VIDEO) == video:
-                self.list.item(row).setIcon(self._pictures[video])
+                self.list.item(row).setIcon(_icon(self._pictures[video]))
 
     def _open(self, item: QListWidgetItem) -> None:
         _open_path(item.data(_TAKE).video)
@@ -177,7 +177,10 @@ def _open_path(path: Path) -> None:
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
 
 
-def _blank() -> QIcon:
+def _icon(image: QImage | None) -> QIcon:
+    """A take's picture, or a plain one until it is there."""
+    if image is not None:
+        return QIcon(QPixmap.fromImage(image))
     pixmap = QPixmap(PICTURE)
     pixmap.fill(QColor(current_colors().line))
     return QIcon(pixmap)

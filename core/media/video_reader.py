@@ -106,16 +106,36 @@ class VideoReader:
         """Frames from number `first` on; those before it are decoded, which costs little, but not converted."""
         self.damaged = 0
         with open_input(self.path) as container:
+            yield from self._frames(container, _video_stream(container, self.path), first)
+
+    def laps(self) -> Iterator[Iterator[Frame]]:
+        """The clip over and over: an iterator of frames for each lap, each to be used up before the next.
+
+        The file is opened once. Opened anew for every lap it would leave a decoder behind each time, which only the garbage
+        collector frees, some day.
+        """
+        with open_input(self.path) as container:
             stream = _video_stream(container, self.path)
-            last, step = -1, round(1e9 / self.info.fps)
-            for index, decoded in enumerate(self._decode(container, stream)):
-                time_ns = last + step if last >= 0 else 0
-                if decoded.pts is not None:
-                    time_ns = round((decoded.pts * decoded.time_base - self.info.start) * 1_000_000_000)
-                time_ns = max(time_ns, last + 1)
-                last = time_ns
-                if index >= first:
-                    yield Frame(_upright_rgb(decoded, stream), time_ns, index)
+            while True:
+                self.damaged = 0
+                yield self._frames(container, stream, 0)
+                try:
+                    container.seek(min(0, int(self.info.start * av.time_base)))
+                except av.FFmpegError:  # a raw stream that cannot be wound back
+                    break
+        while True:
+            yield self.frames()
+
+    def _frames(self, container: av.container.InputContainer, stream: av.VideoStream, first: int) -> Iterator[Frame]:
+        last, step = -1, round(1e9 / self.info.fps)
+        for index, decoded in enumerate(self._decode(container, stream)):
+            time_ns = last + step if last >= 0 else 0
+            if decoded.pts is not None:
+                time_ns = round((decoded.pts * decoded.time_base - self.info.start) * 1_000_000_000)
+            time_ns = max(time_ns, last + 1)
+            last = time_ns
+            if index >= first:
+                yield Frame(_upright_rgb(decoded, stream), time_ns, index)
 
     def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         """Frames that decode. A damaged packet costs its own frames only; a torn end keeps all that came before it."""

@@ -226,3 +226,15 @@ def test_a_picture_is_a_clip_of_one_frame(tmp_path):
 @pytest.mark.media
 def test_real_clips_have_all_their_frames(media):
     assert len(frames_of(media / "driving" / "d0.mp4")) == 78
+
+
+@pytest.mark.parametrize("name", ["wound.mp4", "raw.h264", "late.mkv"])
+def test_every_lap_is_the_whole_clip(tmp_path, name):
+    """Also of a raw stream, which cannot be wound back, and of one whose clock does not begin at zero."""
+    times = [0, 40, 80, 120, 160] if name != "late.mkv" else [5000, 5040, 5080, 5120]
+    reader = open_video(make_clip(tmp_path / name, times))
+    once = [(frame.index, frame.time_ns, level_of(frame.image)) for frame in reader]
+    laps = reader.laps()
+    for _ in range(3):
+        assert [(frame.index, frame.time_ns, level_of(frame.image)) for frame in next(laps)] == once
+    laps.close()

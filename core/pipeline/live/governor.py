@@ -18,7 +18,6 @@ RAISE_AFTER_NS = 5_000_000_000
 LONGEST_RAISE_AFTER_NS = 320_000_000_000
 FEWEST_PICTURES = 4  # that a decision needs
 HEADROOM = 0.8  # share of the time there is that the next better quality may be expected to take
-UNKNOWN_RATIO = 1.6  # how much more the next better quality takes, before it has been measured
 _FAILED_WITHIN = 4.0  # times the wait: a raise that does not last that long counts as a mistake
 _LONGEST_GAP_NS = 500_000_000  # pauses in the drawing are no evidence of anything
 
@@ -31,15 +30,19 @@ class Rung:
         name: in words.
         alpha_min: contributions below it are skipped.
         short_side: pixels along the picture's shorter side at which heads are drawn before they are enlarged; 0 for all.
+        saves: how many times longer the next better quality takes at most. What is measured on the way down may be more: then
+            something else kept the machine busy just then.
     """
 
     name: str
     alpha_min: float = ALPHA_MIN
     short_side: int = 0
+    saves: float = 1.0
 
 
 FULL = Rung("full quality")
-LADDER = (FULL, Rung("faint splats skipped", 1 / 64), Rung("drawn at 384 px", 1 / 64, 384), Rung("drawn at 256 px", 1 / 64, 256))
+LADDER = (FULL, Rung("faint splats skipped", 1 / 64, saves=1.3), Rung("drawn at 384 px", 1 / 64, 384, saves=1.6),
+          Rung("drawn at 256 px", 1 / 64, 256, saves=1.6))
 
 
 class Governor:
@@ -136,14 +139,14 @@ class Governor:
 
     def _consider_raising(self, taken: float, available: float, now_ns: int) -> bool:
         if self._before is not None and self._rung > 0:
-            self._ratios[self._rung] = max(self._before / max(taken, 1e-3), 1.0)
+            self._ratios[self._rung] = min(max(self._before / max(taken, 1e-3), 1.0), self.rung.saves)
             self._before = None
         if self._raised_ns is not None and now_ns - self._raised_ns >= _FAILED_WITHIN * self._wait_ns:
             self._raised_ns, self._wait_ns = None, RAISE_AFTER_NS  # it lasted: the machine has become faster
         if self._rung == 0:
             return False
         self._reason = self._reasons[self._rung]
-        if taken * self._ratios.get(self._rung, UNKNOWN_RATIO) > HEADROOM * available:
+        if taken * self._ratios.get(self._rung, self.rung.saves) > HEADROOM * available:
             self._roomy_since = None
             return False
         if self._roomy_since is None:

@@ -165,10 +165,10 @@ class VideoSource:
 
     def _laps(self, reader: VideoReader) -> Iterator[tuple[Frame, int, int]]:
         """Frames with their playing time, which goes on from lap to lap, and the lap."""
-        lap, start = 0, 0
-        while True:
+        start = 0
+        for lap, frames in enumerate(reader.laps()):
             count, end = 0, 0
-            for frame in reader:
+            for frame in frames:
                 count, end = count + 1, frame.time_ns
                 yield frame, start + end, lap
             if not count:
@@ -176,7 +176,7 @@ class VideoSource:
             if not self.loop:
                 return
             last = round(end / (count - 1)) if count > 1 else round(1e9 / reader.fps)  # how long the last frame is shown
-            lap, start = lap + 1, start + end + last
+            start += end + last
 
     def _still(self, reader: VideoReader) -> Iterator[tuple[Frame, int, int]]:
         picture, number = next(iter(reader)), 0

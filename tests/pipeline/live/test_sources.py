@@ -180,8 +180,10 @@ def test_files_that_are_no_videos_or_vanish(tmp_path, clip):
     source, _ = opened(VideoSource, clip)
     play(source, 2)
     clip.unlink()
+    play(source, 20)  # it is open, so it plays on
+    source.close()
     with pytest.raises(InputError):
-        play(source, 20)
+        source.open()
 
 
 def test_rate_of_a_long_film_is_exact_over_minutes(tmp_path):
