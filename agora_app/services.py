@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from agora_app.models.calibration import CalibrationModel
 from agora_app.models.cast import CastModel
@@ -24,12 +24,14 @@ from agora_app.settings.store import SettingsStore
 from core.assets import resource
 from core.avatar.sources import STUDIO_PACK_NAME
 from core.avatar.workshop import Workshop
+from core.pipeline.live.memory import give_back_memory
 from core.pipeline.live.session import LiveSession
 from core.pipeline.live.state import LivePicture, SourceState, SourceStatus
 from core.tracking.calibration_child import calibrate_apart
 from core.version import VERSION
 
 log = logging.getLogger(__name__)
+TIDY_MS = 20_000  # between two rounds of giving memory back
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,13 @@ class Services(QObject):
         self.source.status_changed.connect(self._on_source)
         store.changed.connect(self._on_settings)
         self._on_settings("performance")
+        self._tidying = QTimer(self, interval=TIDY_MS)
+        self._tidying.timeout.connect(give_back_memory)
 
     def start(self) -> None:
         """Start the threads."""
         self.session.start()
+        self._tidying.start()
 
     def take_picture(self) -> LivePicture | None:
         """The newest picture; asks for the next notice."""
@@ -95,6 +100,7 @@ class Services(QObject):
     def close(self) -> None:
         """Stop everything; recordings under way are finished and kept."""
         started = time.monotonic()
+        self._tidying.stop()
         self.recording.stop_and_keep()
         for model in (self.recording, self.outputs, self.calibration, self.source, self.cast, self.drive, self.performance,
                       self.view):

@@ -68,6 +68,8 @@ class Meter:
 
         self._services = running.services
         self._ages: list[float] = []
+        self._faces: set[bytes] = set()
+        self.first_moving: float | None = None
         self._gap = 0.0
         self._last_beat = time.perf_counter()
         self._started = self._last_mark = time.perf_counter()
@@ -92,8 +94,19 @@ class Meter:
         return sample
 
     def _on_painted(self, picture) -> None:
+        if self.first_moving is None:
+            self._notice_movement(picture)
         if picture.fresh:
             self._ages.append((time.perf_counter_ns() - picture.captured_ns) / 1e6)
+
+    def _notice_movement(self, picture) -> None:
+        """Two pictures with different faces: the avatar moves."""
+        import psutil
+
+        self._faces.add(picture.psi.tobytes())
+        if len(self._faces) > 1:
+            self.first_moving = time.time() - psutil.Process().create_time()
+            print(f"the avatar moves {self.first_moving:.1f} s after the program was started", flush=True)
 
     def _on_beat(self) -> None:
         now = time.perf_counter()

@@ -28,11 +28,11 @@ def calibrate_apart(rig: LandmarkRig, clip: Sequence[Landmarks], *, head_sha256:
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    child = context.Process(target=_serve, args=(theirs, rig, list(clip), head_sha256, list(resting)), name="agora-calibration",
-                            daemon=True)
+    child = context.Process(target=_serve, args=(theirs,), name="agora-calibration", daemon=True)
     try:
         child.start()
-        theirs.close()
+        theirs.close()  # so that a child that dies is noticed
+        ours.send((rig, list(clip), head_sha256, list(resting)))
         outcome = ours.recv()
     except (OSError, EOFError) as error:
         log.warning("calibrating in a process of its own failed (%s); doing it here", error)
@@ -46,10 +46,11 @@ def calibrate_apart(rig: LandmarkRig, clip: Sequence[Landmarks], *, head_sha256:
     return outcome
 
 
-def _serve(connection: Connection, rig: LandmarkRig, clip: list[Landmarks], head_sha256: str, resting: list[int]) -> None:
+def _serve(connection: Connection) -> None:
     """The child's work: one calibration, behind everybody else."""
     with contextlib.suppress(OSError, AttributeError):
         os.nice(_NICENESS)
+    rig, clip, head_sha256, resting = connection.recv()
     try:
         outcome = calibrate(rig, clip, head_sha256=head_sha256, resting=resting)
     except AgoraError as error:

@@ -80,10 +80,10 @@ def onsets(times: np.ndarray, loudness: np.ndarray, threshold: float, apart: flo
     return found
 
 
-def flash_times(path: Path) -> list[float]:
-    """When the pictures of a video turn white, seconds."""
+def flash_times(path: Path, columns: slice = slice(None)) -> list[float]:
+    """When the pictures of a video, or some columns of them, turn white, seconds."""
     with av.open(str(path)) as container:
-        seen = [(float(f.time), f.to_ndarray(format="gray").mean()) for f in container.decode(video=0)]
+        seen = [(float(f.time), f.to_ndarray(format="gray")[:, columns].mean()) for f in container.decode(video=0)]
     return onsets(*map(np.array, zip(*seen, strict=True)), 128)
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 from core.errors import InputError
+from core.tracking import calibration_child
 from core.tracking.calibration import Calibration, calibrate, resting_scores
 from core.tracking.calibration_child import calibrate_apart
 from core.tracking.calibration_store import calibration_path, list_calibrations, load_calibration, save_calibration
@@ -147,3 +150,10 @@ def test_a_child_process_calibrates_alike_and_its_errors_come_back_in_words(rig,
     assert there.head_sha256 == "abc"
     with pytest.raises(InputError, match="needs"):
         calibrate_apart(rig, clip[:2])
+
+
+def test_a_child_that_dies_at_once_is_replaced_by_this_process(rig, clip, calibration, monkeypatch):
+    """More is sent to it than a pipe holds: nobody may wait for it for ever."""
+    monkeypatch.setattr(calibration_child, "_serve", os._exit)
+    there = calibrate_apart(rig, clip, head_sha256="abc")
+    np.testing.assert_array_equal(there.shape, calibration.shape)
