@@ -23,6 +23,7 @@ from agora_app.settings.paths import settings_path
 from agora_app.settings.store import SettingsStore
 from agora_app.single_instance import SingleInstance
 from agora_app.theme import apply_theme
+from core.pipeline.live.memory import keep_heaps_small
 
 log = logging.getLogger(__name__)
 INSTANCE_NAME = "agora-live"
@@ -72,6 +73,7 @@ def make_qt_application() -> QApplication:
 
 def build(start: Start) -> Running:
     """Everything but the event loop."""
+    keep_heaps_small()
     app = make_qt_application()
     store = SettingsStore(settings_path())
     apply_theme(app, store.settings.appearance.theme)

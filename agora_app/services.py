@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
@@ -85,7 +86,7 @@ class Services(QObject):
         store.changed.connect(self._on_settings)
         self._on_settings("performance")
         self._tidying = QTimer(self, interval=TIDY_MS)
-        self._tidying.timeout.connect(give_back_memory)
+        self._tidying.timeout.connect(_tidy)
 
     def start(self) -> None:
         """Start the threads."""
@@ -157,6 +158,12 @@ class TakeSource:
                      pack_path=Path(pack) if pack else resource(STUDIO_PACK_NAME), canvas=settings.view.canvas,
                      background=settings.view.background, source_kind=s.source.kind or "demo", source_title=s.source.title(),
                      source_path=s.source.path, shape=shape)
+
+
+def _tidy() -> None:
+    """Collect what refers to itself, which may hold pictures, and give memory back. A few milliseconds: see `app.build`."""
+    gc.collect()
+    give_back_memory()
 
 
 def _make_tracker(delay: float):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from core.media.live_sound import SoundSource
 from core.pipeline.live.take import TakeAbout
+from core.pipeline.provenance import pack_fingerprint
 from core.version import VERSION
-
-_READ = 1 << 20  # bytes at a time
 
 
 @dataclass(frozen=True)
@@ -47,17 +45,6 @@ class TakeContext(Protocol):
 def take_about(scene: Scene, layout: str, sound: SoundSource | None) -> TakeAbout:
     """What goes into sidecar and metadata. Reads the pack's file: for a worker thread."""
     source = f"{scene.source_kind}: {scene.source_title}".rstrip(": ")
-    return TakeAbout(scene.person, scene.pack, _sha256(scene.pack_path), VERSION, scene.canvas, scene.background, layout,
+    fingerprint = pack_fingerprint(scene.pack_path) if scene.pack_path is not None else ""
+    return TakeAbout(scene.person, scene.pack, fingerprint, VERSION, scene.canvas, scene.background, layout,
                      sound.name if sound is not None else "", source, scene.shape)
-
-
-def _sha256(path: Path | None) -> str:
-    """Fingerprint of a pack's file; empty when it cannot be read. A pack of 24 MB takes 20 ms."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while content := file.read(_READ):
-                digest.update(content)
-    except (OSError, AttributeError):
-        return ""
-    return digest.hexdigest()

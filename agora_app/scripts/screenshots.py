@@ -9,6 +9,7 @@ from pathlib import Path
 
 DRIVER_SEED, STAGE_SEED = 1010, "7"
 WIDTH, HEIGHT = 1500, 940
+QUALITY = 90
 
 
 @dataclass(kw_only=True)
@@ -153,8 +154,8 @@ class _Session:
         self._pause(0.2)
 
     def _grab(self, widget, name: str) -> None:
-        widget.grab().save(str(self._options.out / f"{name}.png"))
-        print(f"{name}.png", flush=True)
+        widget.grab().toImage().save(str(self._options.out / f"{name}.jpg"), quality=QUALITY)
+        print(f"{name}.jpg", flush=True)
 
     def _pause(self, seconds: float) -> None:
         self._wait(lambda: False, seconds)

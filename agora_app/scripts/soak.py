@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-WARM_UP_SECONDS = 60.0
+WARM_UP_SECONDS = 120.0
 
 
 @dataclass(kw_only=True)
@@ -190,4 +190,4 @@ def _print_summary(samples: list[Sample], slope: float) -> None:
     print(f"shown {np.mean([s.shown_fps for s in settled]):.1f} frames/s, latency p50 "
           f"{np.median([s.latency_p50_ms for s in settled]):.1f} ms, p95 {np.median([s.latency_p95_ms for s in settled]):.1f} ms "
           f"(first {settled[0].latency_p95_ms:.1f}, last {settled[-1].latency_p95_ms:.1f}), dropped {samples[-1].dropped}, "
-          f"memory {slope:+.2f} MB/min after the first minute", flush=True)
+          f"memory {slope:+.2f} MB/min after two minutes", flush=True)

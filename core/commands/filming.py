@@ -112,15 +112,21 @@ class Production:
 
     def film(self, motion: Sequence[HeadParams], audio: bool, progress: Progress) -> Film:
         """Write the video. Ctrl-C keeps the frames that are done."""
+        from core.assets import resource
+        from core.avatar.sources import STUDIO_PACK_NAME
         from core.media.video_writer import VideoWriter
         from core.pipeline.offline import film, resting_translation
+        from core.pipeline.provenance import pack_fingerprint, provenance
 
         people = self.people()
         make_painter = self._painter_maker(people, resting_translation(motion))
         layout = self.composer.layout
+        pack = self.options.pack or resource(STUDIO_PACK_NAME)
+        about = provenance(self.options.out.stem, ", ".join(map(str, self.seeds)), self.source.pack.manifest.name,
+                           pack_fingerprint(pack))
         writer = VideoWriter(self.options.out, layout.width, layout.height, fps=_fps(motion), alpha=self.composer.alpha,
                              time_base=self.driver.time_base if self.driver else None,
-                             audio=self.driver if audio else None)
+                             audio=self.driver if audio else None, metadata=about)
         on_cpu = self.renderer_name in ("cpu", "reference")
         return film(motion, make_painter, self.composer, self.options.view, writer, self.driver, progress,
                     workers=None if on_cpu else 1)

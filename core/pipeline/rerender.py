@@ -18,6 +18,7 @@ from core.pipeline.background import parse_background
 from core.pipeline.compose import Composer, make_layout
 from core.pipeline.live.take import Take, safe_name
 from core.pipeline.offline import Painter, Progress, core_count, film, no_progress, resting_translation
+from core.pipeline.provenance import provenance
 from core.pipeline.views import check_view
 from core.render.renderer import open_renderer
 from core.tracking.motion_clip import MotionClip
@@ -117,6 +118,7 @@ def rerender(take: Take, options: RerenderOptions, source: IdentitySource, progr
     composer = check_options(options)
     motion = take.read_motion()
     clip = VideoReader(take.video)
+    renderer = _renderer_name(options.renderer)
     built = {}
     for index, person in enumerate(options.people):
         progress("building people", index, len(options.people))
@@ -127,22 +129,28 @@ def rerender(take: Take, options: RerenderOptions, source: IdentitySource, progr
         def tell(_: str, done: int, total: int, before: int = index * len(motion)) -> None:
             progress("rendering", before + done, len(outputs) * len(motion))
 
-        made.append(_film(out, motion, clip, [built[person] for person in people], composer, options, source, tell))
+        about = provenance(out.stem, ", ".join(people), source.pack.manifest.name, take.info.about.pack_sha256)
+        writer = VideoWriter(out, composer.layout.width, composer.layout.height, fps=motion.fps, alpha=composer.alpha, audio=clip,
+                             metadata=about)
+        cast = [built[person] for person in people]
+        made.append(_film(writer, motion, cast, composer, options.view, renderer, source, tell))
     return made
 
 
-def _film(out: Path, motion: MotionClip, clip: VideoReader, people: Sequence[Identity], composer: Composer,
-          options: RerenderOptions, source: IdentitySource, progress: Progress) -> Recording:
-    layout = composer.layout
-    probe = open_renderer(options.renderer)
-    renderer, on_cpu = probe.name, probe.name in ("cpu", "reference")
+def _renderer_name(wanted: str) -> str:
+    """What "auto" stands for here. Raises DeviceError."""
+    probe = open_renderer(wanted)
     probe.close()
+    return probe.name
+
+
+def _film(writer: VideoWriter, motion: MotionClip, people: Sequence[Identity], composer: Composer, view: str, renderer: str,
+          source: IdentitySource, progress: Progress) -> Recording:
     rest = resting_translation(motion.params)
 
     def make_painter() -> Painter:
         return Painter(open_renderer(renderer), [Avatar(source.pack, person) for person in people], composer, rest)
 
-    writer = VideoWriter(out, layout.width, layout.height, fps=motion.fps, alpha=composer.alpha, audio=clip)
     # One core stays with the live view.
-    workers = max(1, min(core_count() - 1, 3)) if on_cpu else 1
-    return film(motion.params, make_painter, composer, options.view, writer, None, progress, workers).recording
+    workers = max(1, min(core_count() - 1, 3)) if renderer in ("cpu", "reference") else 1
+    return film(motion.params, make_painter, composer, view, writer, None, progress, workers).recording

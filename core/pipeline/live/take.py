@@ -20,6 +20,7 @@ from core.media.video_reader import VideoReader
 from core.media.video_writer import UNFINISHED_SUFFIX
 from core.pipeline.background import Picture, cover
 from core.pipeline.live.motion_journal import JOURNAL_SUFFIX, read_journal
+from core.pipeline.provenance import provenance
 from core.tracking.motion_clip import MotionClip, read_motion
 
 FORMAT, VERSION = "agora-take", 1
@@ -56,8 +57,7 @@ class TakeAbout:
 
     def metadata(self, title: str) -> dict[str, str]:
         """Texts that go into the video itself, so that it tells where it comes from when it has left its folder."""
-        parts = [f"synthetic person {self.person}", f"pack {self.pack} {self.pack_sha256}".strip(), f"AGORA live {self.program}"]
-        return {"title": title, "comment": "; ".join(parts)}
+        return provenance(title, self.person, self.pack, self.pack_sha256, self.program)
 
 
 @dataclass(frozen=True)
