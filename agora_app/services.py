@@ -33,6 +33,7 @@ from core.version import VERSION
 
 log = logging.getLogger(__name__)
 TIDY_MS = 20_000  # between two rounds of giving memory back
+FREEZES = 2
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ class Services(QObject):
         self.source.status_changed.connect(self._on_source)
         store.changed.connect(self._on_settings)
         self._on_settings("performance")
+        self._tidied = 0
         self._tidying = QTimer(self, interval=TIDY_MS)
-        self._tidying.timeout.connect(_tidy)
+        self._tidying.timeout.connect(self._tidy)
 
     def start(self) -> None:
         """Start the threads."""
@@ -126,6 +128,18 @@ class Services(QObject):
         message = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
         self.stage_failed.emit(stage, message, getattr(error, "hint", ""), repr(error))
 
+    def _tidy(self) -> None:
+        """Collect what refers to itself, which may hold pictures, and give memory back.
+
+        What has been loaded by the first rounds stays for good and is not looked at again: that keeps a round at a few
+        milliseconds, during which no live thread can run.
+        """
+        gc.collect()
+        if self._tidied < FREEZES:
+            self._tidied += 1
+            gc.freeze()
+        give_back_memory()
+
     def _on_cast(self) -> None:
         people = self.cast.people_on_stage
         self.view.set_people(len(people))
@@ -158,12 +172,6 @@ class TakeSource:
                      pack_path=Path(pack) if pack else resource(STUDIO_PACK_NAME), canvas=settings.view.canvas,
                      background=settings.view.background, source_kind=s.source.kind or "demo", source_title=s.source.title(),
                      source_path=s.source.path, shape=shape)
-
-
-def _tidy() -> None:
-    """Collect what refers to itself, which may hold pictures, and give memory back. A few milliseconds: see `app.build`."""
-    gc.collect()
-    give_back_memory()
 
 
 def _make_tracker(delay: float):
