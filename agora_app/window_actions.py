@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QUrl
+from PySide6.QtCore import QByteArray, QObject, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFileDialog
 
@@ -26,7 +26,7 @@ class WindowActions(QObject):
         super().__init__(window)
         self._window, self._services, self._registry = window, window.services, window.registry
         self._paused = False
-        self._hidden_docks: list = []
+        self._docks_before: QByteArray | None = None
         self._connect()
         self.show_checks()
 
@@ -124,12 +124,14 @@ class WindowActions(QObject):
         self._services.calibration.start(False)
 
     def toggle_docks(self) -> None:
-        """Hide all docks, or bring back those that were shown."""
-        shown = [dock for dock in self._window.docks.values() if dock.isVisible()]
-        if shown:
-            self._hidden_docks = shown
-        for dock in shown or self._hidden_docks or self._window.docks.values():
-            dock.setVisible(not shown)
+        """Hide all docks, or bring them back as they were."""
+        window = self._window
+        if any(dock.isVisible() for dock in window.docks.values()):
+            self._docks_before = window.saveState()
+            for dock in window.docks.values():
+                dock.hide()
+        elif self._docks_before is None or not window.restoreState(self._docks_before):
+            window.default_layout()
 
     def _type_seed(self) -> None:
         self._window.raise_dock("people")
@@ -161,14 +163,14 @@ class WindowActions(QObject):
         """Nothing but the picture, or everything again."""
         window = self._window
         leaves = window.isFullScreen()
+        if not leaves and any(dock.isVisible() for dock in window.docks.values()):
+            self.toggle_docks()
         for widget in (window.menuBar(), window.tool_bar, window.stage_bar, window.statusBar()):
             widget.setVisible(leaves)
         if leaves:
             window.showNormal()
             self.toggle_docks()
         else:
-            if any(dock.isVisible() for dock in window.docks.values()):
-                self.toggle_docks()
             window.showFullScreen()
 
     def _toggle_theme(self) -> None:

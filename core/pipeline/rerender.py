@@ -129,7 +129,7 @@ def rerender(take: Take, options: RerenderOptions, source: IdentitySource, progr
         def tell(_: str, done: int, total: int, before: int = index * len(motion)) -> None:
             progress("rendering", before + done, len(outputs) * len(motion))
 
-        about = provenance(out.stem, ", ".join(people), source.pack.manifest.name, take.info.about.pack_sha256)
+        about = provenance(out.stem, ", ".join(people), take.info.about.pack, take.info.about.pack_sha256)
         writer = VideoWriter(out, composer.layout.width, composer.layout.height, fps=motion.fps, alpha=composer.alpha, audio=clip,
                              metadata=about)
         cast = [built[person] for person in people]

@@ -15,7 +15,7 @@ from core.tracking.landmark_rig import LandmarkRig
 from core.types import Landmarks
 
 log = logging.getLogger(__name__)
-_NICENESS = 10
+_NICENESS = 5  # behind the live threads, but not starved: until it is done the average face is fitted
 _ENDING_SECONDS = 1.0
 
 

@@ -142,6 +142,17 @@ def test_docks_hide_and_come_back_and_the_layout_is_kept(stage):
     assert isinstance(window_state().value("state"), QByteArray)
 
 
+def test_full_screen_shows_the_picture_alone_and_gives_everything_back(stage):
+    stage.trigger("view.fullscreen")
+    assert stage.window.isFullScreen()
+    assert not stage.window.tool_bar.isVisible()
+    assert not stage.window.docks["people"].isVisible()
+    stage.qtbot.keyClick(stage.window, Qt.Key.Key_Escape)
+    assert not stage.window.isFullScreen()
+    assert stage.window.tool_bar.isVisible()
+    assert stage.window.docks["people"].isVisible()
+
+
 def test_pausing_holds_the_motion(stage):
     stage.wait_for_pictures()
     stage.trigger("live.toggle")

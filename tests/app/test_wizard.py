@@ -138,7 +138,7 @@ def test_all_the_way_with_a_camera(qtbot, make, store, desk):
     assert desk.most_open == 1
     assert desk.open_now == 0
     opened = {line.split(" ", 1)[1] for line in desk.log if line.startswith("open")}
-    assert opened == {line.split(" ", 1)[1] for line in desk.log if line.startswith("close")}
+    qtbot.waitUntil(lambda: opened == {line.split(" ", 1)[1] for line in desk.log if line.startswith("close")})
 
 
 def test_the_demo_may_be_chosen_all_the_same(qtbot, make, store):
