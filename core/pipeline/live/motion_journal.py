@@ -17,6 +17,7 @@ from core.types import FloatArray, HeadParams, PsiLayout, TrackState
 JOURNAL_SUFFIX = ".motion.journal"
 SCORES = 52
 LARGEST_HEADER = 1 << 20
+MOST_WAITING = 4  # records; a full disk costs the motion no more than that
 _MAGIC = b"AGORAMJ1"
 _STATES = tuple(TrackState)
 _LENGTH = struct.Struct("<I")
@@ -44,7 +45,7 @@ class JournalAbout:
 
 
 class MotionJournal:
-    """Appends to a journal. What was flushed is safe when the process dies. Raises OSError from any method.
+    """Appends to a journal, a few records at a time; what was flushed is safe when the process dies. Any method may raise OSError.
 
     Args:
         path: the file, which must not exist yet.
@@ -75,6 +76,8 @@ class MotionJournal:
         record["checksum"] = zlib.crc32(body.tobytes())
         self._waiting += record.tobytes()
         self.records += 1
+        if len(self._waiting) >= MOST_WAITING * record.nbytes:
+            self.flush()
 
     def flush(self) -> None:
         """Hand everything to the system."""
