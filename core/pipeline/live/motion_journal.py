@@ -45,7 +45,7 @@ class JournalAbout:
 
 
 class MotionJournal:
-    """Appends to a journal, a few records at a time; what was flushed is safe when the process dies. Any method may raise OSError.
+    """Appends to a journal, a few records at a time; what was flushed is safe when the process dies. Raises OSError anywhere.
 
     Args:
         path: the file, which must not exist yet.
