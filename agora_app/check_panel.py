@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from agora_app.background import Job
+from agora_app.log import shorten_home
 from agora_app.theme import current_colors, set_role, theme
 from core.doctor import Check, Health, run_checks
 
@@ -142,7 +143,7 @@ class CheckRow(QFrame):
         bold.setBold(True)
         self.name.setFont(bold)
         self.state = QLabel(self.words(check.health))
-        self.detail = _wrapping(check.detail)
+        self.detail = _wrapping(shorten_home(check.detail))
         set_role(self.detail, "muted")
         grid.addWidget(self.mark, 0, 0, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignHCenter)
         grid.addWidget(self.name, 0, 1)
