@@ -32,7 +32,7 @@ class QtContext:
 
 
 def make_gl_context_factory() -> Callable[[], QtContext] | None:
-    """A maker of contexts for `core.avatar.backend.open_backend`; None on Linux, where EGL needs no window system."""
+    """A maker of contexts for `core.avatar.backend_choice.open_backend`; None on Linux, where EGL needs no window system."""
     if sys.platform == "linux":
         return None
     wanted = QSurfaceFormat()

@@ -41,7 +41,7 @@ class LiveOptions:
     """How a live session differs from what the settings say.
 
     Attributes:
-        renderer: as `core.avatar.backend.open_backend`; empty leaves it to the settings.
+        renderer: as `core.avatar.backend_choice.open_backend`; empty leaves it to the settings.
         tracker_delay: seconds by which every tracked frame is slowed down, for measurements of a slow stage.
         make_context: makes an OpenGL context for the drawing thread, where EGL is not to be had.
     """
@@ -198,6 +198,6 @@ def _slow_down(tracker, delay: float) -> None:
 
 def _open_backend(name: str, make_context: Callable | None):
     """What draws, made in the drawing thread."""
-    from core.avatar.backend import open_backend
+    from core.avatar.backend_choice import open_backend
 
     return open_backend(name, make_context, threads=2 if (os.cpu_count() or 1) > 3 else 1)

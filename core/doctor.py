@@ -118,7 +118,7 @@ def _display() -> Check:
 
 def _graphics() -> Check:
     """What the renderer setting "auto" takes. A machine without a graphics processor is served well: that is no defect."""
-    from core.avatar.backend import open_backend
+    from core.avatar.backend_choice import open_backend
 
     backend = open_backend("auto")
     description = backend.description

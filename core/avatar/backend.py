@@ -1,4 +1,4 @@
-"""Who draws a person: one interface over the processor, OpenGL and CUDA, and the choice between them.
+"""Who draws a person: one interface over the processor, OpenGL and CUDA (`core.avatar.backend_choice` chooses).
 
 A backend turns a driving vector, a head motion and a camera into a picture. Where it works is its own matter: the CPU backend
 does everything on the processor, the others keep the basis and the person on the graphics processor and read the picture back.
@@ -6,12 +6,8 @@ does everything on the processor, the others keep the basis and the person on th
 
 from __future__ import annotations
 
-import importlib.metadata
-import logging
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -21,14 +17,8 @@ from core.avatar.identity import Identity
 from core.avatar.model import Avatar
 from core.avatar.motion import HeadMotion
 from core.avatar.pack import AvatarPack
-from core.errors import DeviceError, InputError
 from core.render.renderer import open_renderer
 from core.types import Camera, FloatArray
-
-log = logging.getLogger(__name__)
-
-BACKEND_NAMES = ("auto", "cpu", "opengl", "cuda")
-_NVIDIA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # Linux, and Linux inside Windows
 
 
 class DrawingContext(Protocol):
@@ -164,75 +154,3 @@ class CpuPerformer:
 
     def close(self) -> None:
         """Memory is freed as it goes out of use."""
-
-
-def open_backend(name: str = "auto", make_context: MakeContext | None = None, threads: int = 1) -> Backend:
-    """Choose what draws. Call it in the thread that will draw.
-
-    Everything but the processor is guarded: before the first picture it must draw nearly the same as the processor, and when
-    it fails later, the processor takes over (see `core.avatar.guard`).
-
-    Args:
-        name: one of `BACKEND_NAMES`. "auto" takes CUDA or OpenGL where a graphics processor answers, else the processor.
-        make_context: makes the OpenGL context; an EGL context without a surface when left out (Linux).
-        threads: for the processor's rasteriser, 1 or 2.
-
-    Raises:
-        InputError: there is no backend of that name.
-        DeviceError: the library or device it needs is missing; never for "auto" and "cpu".
-    """
-    from core.avatar.guard import GuardedBackend
-
-    if name == "cpu":
-        return CpuBackend(threads)
-    if name == "opengl":
-        return GuardedBackend(_open_opengl(make_context), threads)
-    if name == "cuda":
-        return GuardedBackend(_open_cuda(), threads)
-    if name != "auto":
-        raise InputError(f"there is no renderer called {name!r}", f"choose one of {', '.join(BACKEND_NAMES)}")
-    chosen, reason = _fastest(make_context)
-    return CpuBackend(threads, reason) if chosen is None else GuardedBackend(chosen, threads)
-
-
-def _fastest(make_context: MakeContext | None) -> tuple[Backend | None, str]:
-    """A backend on a graphics processor; without one, None and the reason in words."""
-    if cuda_is_likely():
-        try:
-            return _open_cuda(), ""
-        except DeviceError as error:
-            log.info("CUDA is not used: %s", error)
-    try:
-        opengl = _open_opengl(make_context)
-    except DeviceError as error:
-        log.info("OpenGL is not used: %s", error)
-        return None, f"no graphics processor to be had: {error.message}"
-    if opengl.is_software:
-        device = opengl.device
-        opengl.close()
-        return None, f"OpenGL is in software here: {device}"
-    return opengl, ""
-
-
-def cuda_is_likely() -> bool:
-    """Whether loading torch is worth its seconds: gsplat, a torch that may know CUDA, and traces of an NVIDIA driver."""
-    try:
-        importlib.metadata.version("gsplat")
-        torch_version = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    if "+cpu" in torch_version or "+rocm" in torch_version:
-        return False
-    return any(Path(device).exists() for device in _NVIDIA_DEVICES) or shutil.which("nvidia-smi") is not None
-
-
-def _open_opengl(make_context: MakeContext | None) -> Backend:
-    from core.avatar.gl_backend import GlBackend  # loads the OpenGL library
-
-    return GlBackend(make_context)
-
-
-def _open_cuda() -> Backend:
-    from core.avatar.torch_blend import TorchBackend  # loads torch
-
-    return TorchBackend()

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from core.avatar import backend as backends
-from core.avatar.backend import CpuBackend, cuda_is_likely, open_backend
+from core.avatar import backend_choice as backends
+from core.avatar.backend import CpuBackend
+from core.avatar.backend_choice import cuda_is_likely, open_backend
 from core.avatar.guard import GuardedBackend
 from core.avatar.model import Avatar
 from core.avatar.self_test import PASSING_DB, probe_motion, probe_psi, self_test
@@ -311,7 +312,7 @@ def test_cuda_is_looked_for_without_loading_torch(monkeypatch, tmp_path, version
 
 
 def test_the_processor_needs_no_graphics_library():
-    code = ("import sys; from core.avatar.backend import open_backend; open_backend('cpu').close();"
+    code = ("import sys; from core.avatar.backend_choice import open_backend; open_backend('cpu').close();"
             "bad = {'OpenGL', 'torch', 'gsplat'} & set(sys.modules); assert not bad, bad")
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.avatar.backend import CpuBackend, open_backend
+from core.avatar.backend import CpuBackend
 from core.avatar.backend_benchmark import measure_backend_parity
+from core.avatar.backend_choice import open_backend
 from core.avatar.basis import quantize
 from core.avatar.model import Avatar
 from core.avatar.motion import HeadMotion, rest_motion

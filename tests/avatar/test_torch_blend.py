@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.avatar.backend import open_backend
+from core.avatar.backend_choice import open_backend
 from core.avatar.guard import GuardedBackend
 from core.avatar.model import Avatar
 from core.avatar.motion import HeadMotion, rest_motion

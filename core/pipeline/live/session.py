@@ -47,7 +47,7 @@ MakeCapture = Callable[..., Capture]
 
 def open_cpu_backend() -> Backend:
     """The backend that every machine has."""
-    from core.avatar.backend import open_backend
+    from core.avatar.backend_choice import open_backend
 
     return open_backend("cpu")
 
