@@ -157,8 +157,15 @@ def _measure(options: Options) -> list[Sample]:
     ticker = QTimer(running.window, interval=round(1000 * options.every))
     ticker.timeout.connect(take)
     ticker.start()
+    def begin_recording() -> None:
+        """Once the video plays: a busy machine may still show the demo."""
+        if options.driver is None or running.services.source.kind == "video":
+            running.services.recording.start()
+        else:
+            QTimer.singleShot(200, running.window, begin_recording)
+
     if options.record:
-        QTimer.singleShot(3000, running.window, running.services.recording.start)
+        QTimer.singleShot(3000, running.window, begin_recording)
 
     def end() -> None:
         ticker.stop()
