@@ -36,11 +36,9 @@ class AvatarView(QWidget):
 
     Signals:
         painted: a picture has reached the screen (the `LivePicture`), once for each.
-        open_wanted: the user asked for a file by double-clicking the empty stage.
     """
 
     painted = Signal(object)
-    open_wanted = Signal()
 
     def __init__(self, view: ViewModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)

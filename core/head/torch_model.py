@@ -37,7 +37,7 @@ class TorchHead(nn.Module):
         rotations = rotation_from_axis_angle(pose)
         feature = (rotations[:, 1:] - torch.eye(3, dtype=pose.dtype, device=pose.device)).flatten(1)
         vertices = vertices + torch.einsum("vap,bp->bva", self.pose_dirs, feature)
-        transforms = _skinning_transforms(rotations, joints)
+        transforms, _ = skinning_transforms(rotations, joints)
         blended = torch.einsum("vj,bjcd->bvcd", self.skin_weights, transforms)
         return torch.einsum("bvcd,bvd->bvc", blended[..., :3], vertices) + blended[..., 3]
 
@@ -55,8 +55,12 @@ def rotation_from_axis_angle(axis_angle: Tensor) -> Tensor:
     return torch.eye(3, dtype=k.dtype, device=k.device) + first * k + second * (k @ k)
 
 
-def _skinning_transforms(rotations: Tensor, joints: Tensor) -> Tensor:
-    """Rest-to-posed transforms [B, 5, 3, 4] of joints [B, 5, 3] turned by rotations [B, 5, 3, 3] relative to their parents."""
+def skinning_transforms(rotations: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
+    """Rest-to-posed transforms [B, 5, 3, 4] and posed places [B, 5, 3] of joints [B, 5, 3].
+
+    Args:
+        rotations: [B, 5, 3, 3], each relative to its parent.
+    """
     turned, placed = [], []
     for joint, parent in enumerate(JOINT_PARENTS):
         if parent < 0:
@@ -67,4 +71,4 @@ def _skinning_transforms(rotations: Tensor, joints: Tensor) -> Tensor:
         placed.append(placed[parent] + (turned[parent] @ (joints[:, joint] - joints[:, parent])[..., None])[..., 0])
     rotation, position = torch.stack(turned, 1), torch.stack(placed, 1)
     shift = position - torch.einsum("bjcd,bjd->bjc", rotation, joints)
-    return torch.cat([rotation, shift[..., None]], -1)
+    return torch.cat([rotation, shift[..., None]], -1), position

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.head.torch_model import rotation_from_axis_angle
+from core.head.torch_model import rotation_from_axis_angle, skinning_transforms
 
 SHAPE, EXPRESSION, GLOBAL, JAW, EYELIDS = slice(0, 300), slice(300, 350), slice(350, 353), slice(353, 356), slice(356, 358)
 """Columns of the published parameter vector ``flame_params`` [358]."""
@@ -62,26 +62,11 @@ class FlameSkinning(nn.Module):
         rotations = rotation_from_axis_angle(pose)
         feature = (rotations[:, 1:] - torch.eye(3, dtype=pose.dtype, device=pose.device)).flatten(1)
         vertices = vertices + (feature @ self.posedirs).view(batch, -1, 3)
-        transforms, posed = self._transforms(rotations, joints)
+        transforms, posed = skinning_transforms(rotations, joints)
         blended = torch.einsum("vj,bjcd->bvcd", self.lbs_weights, transforms)
         skinned = torch.einsum("bvcd,bvd->bvc", blended[..., :3], vertices) + blended[..., 3]
         lids = flame_params[:, EYELIDS]
         return skinned + lids[:, :1, None] * self.l_eyelid + lids[:, 1:, None] * self.r_eyelid, posed
-
-    def _transforms(self, rotations: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Rest-to-posed transforms [B, 5, 3, 4] and posed joints [B, 5, 3]."""
-        turned, placed = [], []
-        for joint, parent in enumerate(self.parents.tolist()):
-            if parent < 0:
-                turned.append(rotations[:, joint])
-                placed.append(joints[:, joint])
-                continue
-            turned.append(turned[parent] @ rotations[:, joint])
-            step = turned[parent] @ (joints[:, joint] - joints[:, parent])[..., None]
-            placed.append(placed[parent] + step[..., 0])
-        rotation, position = torch.stack(turned, 1), torch.stack(placed, 1)
-        shift = position - torch.einsum("bjcd,bjd->bjc", rotation, joints)
-        return torch.cat([rotation, shift[..., None]], -1), position
 
 
 class UvTables(nn.Module):

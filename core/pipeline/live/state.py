@@ -7,7 +7,6 @@ from enum import Enum
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.avatar.identity import Identity
 from core.avatar.pack import AvatarPack
@@ -268,6 +267,3 @@ class Observation:
     frame: Frame
     landmarks: Landmarks | None
     params: HeadParams
-
-
-Rgba = NDArray[np.uint8]
