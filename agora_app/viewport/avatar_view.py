@@ -50,7 +50,6 @@ class AvatarView(QWidget):
         self._grabbed: QPointF | None = None
         self._overlay: tuple[str, ...] = ()
         self._badge = ""
-        self._message = ""
         self.setMinimumSize(240, 240)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -70,13 +69,8 @@ class AvatarView(QWidget):
 
     def show_picture(self, picture: LivePicture) -> None:
         """Paint this picture next."""
-        self._picture, self._unseen, self._message = picture, True, ""
+        self._picture, self._unseen = picture, True
         self._scale()
-        self.update()
-
-    def show_message(self, text: str) -> None:
-        """Words in place of a picture, as long as there is none."""
-        self._message = text
         self.update()
 
     def set_overlay(self, lines: tuple[str, ...]) -> None:
@@ -157,7 +151,7 @@ class AvatarView(QWidget):
         painter.drawRoundedRect(rect, RADIUS, RADIUS)
         painter.setPen(QColor("#c9ced8"))
         painter.drawText(rect.adjusted(24, 24, -24, -24), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
-                         self._message or self.tr("Getting ready…"))
+                         self.tr("Getting ready…"))
 
     def _paint_overlay(self, painter: QPainter, rect: QRectF) -> None:
         if not self._overlay:
