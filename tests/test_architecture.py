@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("core", "trainer", "agora_app")
-ADAPTERS = ("mediapipe", "gsplat", "av", "pyvirtualcam", "OpenGL", "sounddevice", "pythonosc", "cv2_enumerate_cameras", "vispy")
+ADAPTERS = ("mediapipe", "gsplat", "av", "pyvirtualcam", "OpenGL", "sounddevice", "pythonosc", "cv2_enumerate_cameras", "vispy",
+            "lightning_fabric", "tensorboard")
 
 
 def sources():

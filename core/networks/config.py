@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-POSITION, SCALE, ROTATION, COLOR, OPACITY = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 21), slice(21, 22)
-"""Channels of the UV planes by attribute (AGORA, specification 3.5)."""
-PLANE_CHANNELS = 22
+POSITION, SCALE, ROTATION = slice(0, 3), slice(3, 6), slice(6, 9)
+"""Channels of the UV planes by attribute (AGORA, specification 3.5); colour and opacity follow, see `GeneratorConfig`."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,10 @@ class GeneratorConfig:
         unused_style_size: columns of the styles that are always fed zeros; the published model has 55.
         position_range: metres, amplitude of the offset from the head's surface.
         deform_range: share of it that the deformation branch has.
+        color_channels: 12 (spherical harmonics of degree 1) or 3 (plain RGB).
+        mapping_rate: learning rate of the mapping network relative to the rest.
+        normalize_latent: z is brought to unit length per number; off where its size says something (known factors).
+        residual_from_planes: the deformation branch starts from the upsampled main planes, as published, not from zero.
     """
 
     latent_size: int = 512
@@ -35,6 +38,25 @@ class GeneratorConfig:
     unused_style_size: int = 55
     position_range: float = 0.25
     deform_range: float = 0.1
+    color_channels: int = 12
+    mapping_rate: float = 0.01
+    normalize_latent: bool = True
+    residual_from_planes: bool = True
+
+    @property
+    def color(self) -> slice:
+        """Channels of the colour."""
+        return slice(ROTATION.stop, ROTATION.stop + self.color_channels)
+
+    @property
+    def opacity(self) -> slice:
+        """Channel of the opacity, the last one."""
+        return slice(self.color.stop, self.color.stop + 1)
+
+    @property
+    def plane_channels(self) -> int:
+        """Channels of the UV planes, 22 in the published model."""
+        return self.opacity.stop
 
     def channels(self, resolution: int) -> int:
         """Feature channels of a block."""
@@ -90,7 +112,8 @@ class DiscriminatorConfig:
 
 
 OFFICIAL = GeneratorConfig()
-DESKTOP = GeneratorConfig(latent_size=256, plane_resolution=128, channel_base=4096, channel_max=96, tap_resolution=32,
-                          unused_style_size=0)
+DESKTOP = GeneratorConfig(latent_size=128, plane_resolution=128, channel_base=2048, channel_max=256, tap_resolution=32,
+                          camera_size=0, psi_size=58, unused_style_size=0, color_channels=3, mapping_rate=1.0,
+                          normalize_latent=False, residual_from_planes=False)
 TOY = GeneratorConfig(latent_size=32, plane_resolution=16, channel_base=256, channel_max=16, tap_resolution=8,
                       unused_style_size=0)

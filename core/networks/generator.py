@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.networks.attributes import GaussianTensors, harmonics_of, log_scale, opacity_of, rotation_of
-from core.networks.config import COLOR, OPACITY, POSITION, ROTATION, SCALE, GeneratorConfig
+from core.networks.config import POSITION, ROTATION, SCALE, GeneratorConfig
 from core.networks.mapping import Mapping
 from core.networks.surface import FlameSkinning, UvTables, driving_vector, only_shape
 from core.networks.synthesis import Deformation, Synthesis, Tap
@@ -99,7 +99,8 @@ class Generator(UvTables):
                         generator: torch.Generator | None = None) -> Tensor:
         """Planes [B, 22, R, R] of the deformation branch for ψ [B, 55]: without colour, masked."""
         planes = self.deformation_generator(person.tap, person.w, psi, noise, generator)
-        without_colour = torch.cat([planes[:, :COLOR.start], torch.zeros_like(planes[:, COLOR]), planes[:, COLOR.stop:]], 1)
+        color = self.config.color
+        without_colour = torch.cat([planes[:, :color.start], torch.zeros_like(planes[:, color]), planes[:, color.stop:]], 1)
         return without_colour * self._deform_mask
 
     def raw(self, person: IdentityPlanes, residual: Tensor) -> RawGaussians:
@@ -110,13 +111,14 @@ class Generator(UvTables):
     def assemble(self, raw: RawGaussians, vertices: Tensor) -> GaussianTensors:
         """Attributes of the Gaussians on posed vertices [B, V, 3]."""
         main, deform, reach = raw.main, raw.deform, self.config.position_range
+        color, opacity = self.config.color, self.config.opacity
         offset = torch.tanh(main[..., POSITION]) + self.config.deform_range * torch.tanh(deform[..., POSITION])
         return GaussianTensors(
             xyz=self.lift(vertices) + reach * offset,
             scale_log=log_scale(main[..., SCALE]) + log_scale(deform[..., SCALE]),
             quat=rotation_of(main[..., ROTATION], deform[..., ROTATION]),
-            sh=harmonics_of(main[..., COLOR]),
-            opacity=opacity_of(main[..., OPACITY] + deform[..., OPACITY]))
+            sh=harmonics_of(main[..., color]),
+            opacity=opacity_of(main[..., opacity] + deform[..., opacity]))
 
     def frame(self, person: IdentityPlanes, flame_params: Tensor, noise: str = "const") -> tuple[GaussianTensors, Tensor]:
         """Gaussians of people with parameters [B, 358], and their posed joints [B, 5, 3]; the global rotation is ignored."""

@@ -16,30 +16,38 @@ class Mapping(nn.Module):
 
     Args:
         latent: size of z, 0 for a network of the camera alone.
+        camera: size of the conditioning camera, 0 for a network of the latent alone.
         layers: number of hidden layers.
         averages: keep the running mean of w that truncation pulls toward.
+        rate: learning rate relative to other layers.
+        normalize: bring z to unit length per number first.
     """
 
-    def __init__(self, latent: int, camera: int, width: int, layers: int, *, averages: bool = True) -> None:
+    def __init__(self, latent: int, camera: int, width: int, layers: int, *, averages: bool = True, rate: float = MAPPING_RATE,
+                 normalize: bool = True) -> None:
         super().__init__()
-        self._latent, self._layers = latent, layers
-        self.embed = EqualLinear(camera, width)
-        inputs = latent + width
+        self._latent, self._camera, self._layers, self._normalize = latent, camera, layers, normalize
+        if camera:
+            self.embed = EqualLinear(camera, width)
+        inputs = latent + (width if camera else 0)
         for index in range(layers):
-            setattr(self, f"fc{index}", EqualLinear(inputs if index == 0 else width, width, activation=True, rate=MAPPING_RATE))
+            setattr(self, f"fc{index}", EqualLinear(inputs if index == 0 else width, width, activation=True, rate=rate))
         if averages:
             self.register_buffer("w_avg", torch.zeros(width))
 
-    def forward(self, z: Tensor | None, camera: Tensor, truncation: float = 1.0, update_average: bool = False) -> Tensor:
+    def forward(self, z: Tensor | None, camera: Tensor | None, truncation: float = 1.0, update_average: bool = False) -> Tensor:
         """The style.
 
         Args:
             truncation: 1 leaves w as it is, 0 gives the average.
             update_average: let this batch move the running mean.
         """
-        x = normalize_second_moment(self.embed(camera))
+        inputs = []
         if self._latent:
-            x = torch.cat([normalize_second_moment(z), x], 1)
+            inputs.append(normalize_second_moment(z) if self._normalize else z)
+        if self._camera:
+            inputs.append(normalize_second_moment(self.embed(camera)))
+        x = torch.cat(inputs, 1)
         for index in range(self._layers):
             x = getattr(self, f"fc{index}")(x)
         if update_average:

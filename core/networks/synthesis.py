@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.networks.config import PLANE_CHANNELS, GeneratorConfig
+from core.networks.config import GeneratorConfig
 from core.networks.layers import ModulatedConv, ModulatedToPlanes, resampling_filter, upsample
 
 SHAPE_CHANNELS = 3
@@ -42,7 +42,7 @@ def shape_condition(displacement: Tensor, resolution: int) -> Tensor:
 class Block(nn.Module):
     """One resolution: two convolutions (one at the first block) and the step to the planes."""
 
-    def __init__(self, inputs: int, outputs: int, styles: int, resolution: int, *, condition: int = 0) -> None:
+    def __init__(self, inputs: int, outputs: int, styles: int, resolution: int, *, planes: int, condition: int = 0) -> None:
         super().__init__()
         self._condition, self._is_first = condition, inputs == 0
         self.register_buffer("resample_filter", resampling_filter())
@@ -51,7 +51,7 @@ class Block(nn.Module):
         else:
             self.conv0 = ModulatedConv(inputs, outputs, styles, resolution, condition=condition, up=True)
         self.conv1 = ModulatedConv(outputs, outputs, styles, resolution, condition=condition)
-        self.torgb = ModulatedToPlanes(outputs, PLANE_CHANNELS, styles)
+        self.torgb = ModulatedToPlanes(outputs, planes, styles)
 
     def forward(self, x: Tensor | None, planes: Tensor | None, style: Tensor, displacement: Tensor | None, noise: str,
                 generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -79,7 +79,8 @@ class Synthesis(nn.Module):
         before = 0
         for resolution in config.resolutions:
             channels = config.channels(resolution)
-            setattr(self, f"b{resolution}", Block(before, channels, config.style_size, resolution, condition=SHAPE_CHANNELS))
+            setattr(self, f"b{resolution}", Block(before, channels, config.style_size, resolution,
+                                                   planes=config.plane_channels, condition=SHAPE_CHANNELS))
             before = channels
 
     def forward(self, w: Tensor, displacement: Tensor, noise: str = "const",
@@ -99,24 +100,26 @@ class _DeformationBlocks(nn.Module):
         super().__init__()
         styles = 2 * config.latent_size
         self.blocks = nn.ModuleList(
-            Block(config.channels(resolution // 2), config.channels(resolution), styles, resolution)
+            Block(config.channels(resolution // 2), config.channels(resolution), styles, resolution,
+                  planes=config.plane_channels)
             for resolution in config.deform_resolutions)
 
 
 class Deformation(nn.Module):
-    """The expression branch: the tap, w and ψ -> residual planes (4). It starts from the upsampled main planes, not from zero."""
+    """The expression branch: the tap, w and ψ -> residual planes (4)."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.flame_mlp = nn.Sequential(nn.Linear(config.psi_size, config.latent_size), nn.LeakyReLU(0.2),
                                        nn.Linear(config.latent_size, config.latent_size))
         self.synthesis = _DeformationBlocks(config)
+        self._from_planes = config.residual_from_planes
 
     def forward(self, tap: Tap, w: Tensor, psi: Tensor, noise: str = "const",
                 generator: torch.Generator | None = None) -> Tensor:
         """w [B, W], ψ [B, P] -> residual planes [B, 22, R, R] before masking."""
         style = torch.cat([w, self.flame_mlp(psi)], 1)
-        x, planes = tap.features, tap.planes
+        x, planes = tap.features, tap.planes if self._from_planes else None
         for block in self.synthesis.blocks:
             x, planes = block(x, planes, style, None, noise, generator)
         return planes

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def load_rasterization():
+    """gsplat's `rasterization`. Raises DeviceError when torch or gsplat is not installed."""
+    try:
+        from gsplat import rasterization
+    except ImportError as error:
+        raise DeviceError(f"the CUDA renderer cannot be used: {error}",
+                          "pip install gsplat, with a CUDA build of torch") from None
+    return rasterization
+
+
 class TensorCloud(NamedTuple):
     """`core.types.Gaussians` as float32 tensors on a device."""
 
@@ -46,12 +56,9 @@ class CudaRenderer:
     is_software = False
 
     def __init__(self, device: str = "cuda") -> None:
-        try:
-            import torch
-            from gsplat import rasterization
-        except ImportError as error:
-            raise DeviceError(f"the CUDA renderer cannot be used: {error}",
-                              "pip install gsplat, with a CUDA build of torch") from None
+        rasterization = load_rasterization()
+        import torch
+
         on_cuda = device.startswith("cuda")
         if on_cuda and not torch.cuda.is_available():
             raise DeviceError("the CUDA renderer needs an NVIDIA graphics processor", "use the CPU or the OpenGL renderer")

@@ -140,7 +140,7 @@ def blend_tiles(splats, starts, entries, columns, width, height, alpha_min, back
         _clear(workspace, block_rows, block_columns)
         for start in range(starts[tile], starts[tile + 1], BATCH):
             end = min(start + BATCH, starts[tile + 1])
-            listed = _list_blocks(splats, entries, start, end, left, top, workspace)
+            listed = list_blocks(splats, entries, start, end, left, top, workspace)
             _blend_blocks(listed, alpha_min, workspace)
             if not _find_live_blocks(workspace):
                 break
@@ -164,7 +164,7 @@ def _clear(workspace, block_rows, block_columns):
 
 
 @njit(nogil=True)
-def _list_blocks(splats, entries, start, end, left, top, workspace):
+def list_blocks(splats, entries, start, end, left, top, workspace):
     """Copy the splats of a batch and list the live blocks that each touches, front to back.
 
     Returns:

@@ -1,0 +1,1 @@
+"""Datasets: the file format, makers of synthetic and real portraits, checks."""
