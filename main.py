@@ -11,6 +11,9 @@ needed beside this file; `python3 main.py COMMAND --help` explains a command.
   track        a face video to a motion clip
   render       a motion clip with any person, view and background
   identities   a contact sheet of people
+  data         make, ingest or check a dataset
+  train        train a generator, or go on with a run
+  evaluate     measure a generator or a pack against a dataset
   distill      extract the shared Gaussian blendshapes into an avatar pack
   doctor       what works on this machine, and the mending step for what does not
   bench        how fast this machine is, stage by stage

@@ -16,7 +16,8 @@ from core.version import VERSION
 _ROOT = resource("").parent
 _OWN = ("LICENCE", "LICENSE", "COPYING", "NOTICE")
 LIBRARIES = ("mediapipe", "numpy", "scipy", "numba", "llvmlite", "torch", "av", "pillow", "opencv-contrib-python", "PySide6",
-             "pyqtgraph", "vispy", "PyOpenGL", "safetensors", "platformdirs", "tyro", "tqdm", "pydantic", "psutil", "sounddevice",
+             "pyqtgraph", "vispy", "PyOpenGL", "safetensors", "lightning-fabric", "tensorboard", "platformdirs", "tyro",
+             "tqdm", "pydantic", "psutil", "sounddevice",
              "cv2-enumerate-cameras", "python-osc", "superqt", "QtAwesome", "pyvirtualcam", "gsplat")
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from core.errors import InputError
 from core.head.model import HeadModel
+from core.networks.flame_camera import camera_centre
 from core.networks.head_generator import HeadGenerator, Seats
 from core.networks.head_surface import head_surface
 from core.types import FloatArray
@@ -67,8 +68,7 @@ class Batch:
 
     def centres(self) -> Tensor:
         """Centres of projection [B, 3]."""
-        matrix = self.cameras.world_to_camera
-        return -(matrix[:, :3, :3].transpose(1, 2) @ matrix[:, :3, 3:])[..., 0]
+        return camera_centre(self.cameras.world_to_camera)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from core.networks.head_generator import HeadGenerator
+from core.networks.flame_camera import camera_centre
+from core.networks.head_generator import HeadGenerator, SeatedGaussians, posed_vertices
 from core.types import FloatArray
 from trainer.adversary import conditioning_cameras
+from trainer.metrics.leak import LeakMaps, skin_leak
+from trainer.metrics.speed import generator_rate
 from trainer.rasterize import CameraBatch, rasterize
 
 _BATCH = 16
@@ -42,21 +45,42 @@ class GeneratorPortraitist:
                  for i in range(0, len(latent), _BATCH)]
         return np.concatenate(drawn)
 
+    @torch.no_grad()
+    def leak(self, latent: FloatArray, shape: FloatArray, psi: FloatArray, neck: FloatArray, world_to_camera: FloatArray,
+             intrinsics: FloatArray, size: int, seed: int = 0) -> LeakMaps:
+        """The light that passes the skin; arguments as for `pictures`."""
+        maps = []
+        for i in range(0, len(latent), _BATCH):
+            part = [values[i:i + _BATCH] for values in (latent, shape, psi, neck)]
+            cameras = _cameras(world_to_camera[i:i + _BATCH], intrinsics[i:i + _BATCH], size)
+            vertices = np.stack([posed_vertices(self.generator.head, *row) for row in zip(*part[1:], strict=True)])
+            maps.append(skin_leak(self._gaussians(*part, cameras), self.generator.surface, vertices, cameras))
+        return LeakMaps(np.concatenate([m.passed for m in maps]), np.concatenate([m.inside for m in maps]))
+
+    def rate(self, latent: FloatArray, shape: FloatArray, psi: FloatArray, neck: FloatArray, size: int) -> float:
+        """Pictures per second of one person (latent [Z], shape [s]) over a clip (psi [T, P], neck [T, 3])."""
+        return generator_rate(self.generator, latent, shape, psi, neck, size)
+
     def _draw(self, latent: FloatArray, shape: FloatArray, psi: FloatArray, neck: FloatArray, world_to_camera: FloatArray,
               intrinsics: FloatArray, size: int) -> np.ndarray:
-        network = self.generator
-        device = network.reach.device
-        cameras = CameraBatch(*(torch.from_numpy(np.ascontiguousarray(x, np.float32)) for x in (world_to_camera, intrinsics)),
-                              size, size)
-        condition = conditioning_cameras(cameras.world_to_camera).to(device) if network.config.networks.camera_size else None
-        person = network.people(torch.from_numpy(np.ascontiguousarray(latent, np.float32)).to(device),
-                                network.shape_maps(shape).to(device), condition, noise="const")
-        residual = network.residual_planes(person, torch.from_numpy(np.ascontiguousarray(psi, np.float32)).to(device))
-        seats = network.seats(shape, psi, neck)
-        gaussians = network.assemble(network.raw(person.planes, residual), seats)
-        matrix = cameras.world_to_camera
-        centre = -(matrix[:, :3, :3].transpose(1, 2) @ matrix[:, :3, 3:])[..., 0]
-        color, opacity = gaussians.seen_from(centre.to(device))
+        cameras = _cameras(world_to_camera, intrinsics, size)
+        gaussians = self._gaussians(latent, shape, psi, neck, cameras)
+        color, opacity = gaussians.seen_from(camera_centre(cameras.world_to_camera).to(gaussians.xyz.device))
         drawn = rasterize(gaussians.xyz, gaussians.scale, gaussians.quat, color, opacity, cameras)
         rgba = torch.cat([drawn.color, drawn.alpha], 1).clamp(0, 1)
         return (rgba.permute(0, 2, 3, 1) * 255 + 0.5).to(torch.uint8).cpu().numpy()
+
+    def _gaussians(self, latent: FloatArray, shape: FloatArray, psi: FloatArray, neck: FloatArray,
+                   cameras: CameraBatch) -> SeatedGaussians:
+        network = self.generator
+        device = network.reach.device
+        condition = conditioning_cameras(cameras.world_to_camera).to(device) if network.config.networks.camera_size else None
+        z, drive = (torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(device) for x in (latent, psi))
+        person = network.people(z, network.shape_maps(shape).to(device), condition, noise="const")
+        raw = network.raw(person.planes, network.residual_planes(person, drive))
+        return network.assemble(raw, network.seats(shape, psi, neck).to(device))
+
+
+def _cameras(world_to_camera: FloatArray, intrinsics: FloatArray, size: int) -> CameraBatch:
+    tensors = (torch.from_numpy(np.ascontiguousarray(x, np.float32)) for x in (world_to_camera, intrinsics))
+    return CameraBatch(*tensors, size, size)

@@ -95,6 +95,10 @@ class Seats:
     quat: Tensor
     pitch: Tensor
 
+    def to(self, device: torch.device | str) -> Seats:
+        """The same seats on another device."""
+        return Seats(*(field.to(device) for field in (self.xyz, self.frame, self.quat, self.pitch)))
+
 
 @dataclass(frozen=True)
 class SeatedGaussians:

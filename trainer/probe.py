@@ -1,0 +1,128 @@
+"""What a training will cost here: a few steps of every phase, timed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from core.head.model import HeadModel
+from trainer.batches import TrainingData, Wanted
+from trainer.engine import Engine
+from trainer.recipe import Phase, Recipe
+from trainer.state import Training
+from trainer.steps import adversarial_step, generator_step, warm_up_step
+
+_STEPS = 3
+_SPARE = 1.25  # memory that comes and goes is not all seen
+_CHECKPOINTS = 5  # kept ones, one in the making, and the snapshots' share
+_WEIGHT_COPIES = 4  # generator, average, two moments
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a training cannot or should not start, and what mends it."""
+
+    what: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of a run on this machine.
+
+    Attributes:
+        seconds: of wall time by the steps that were timed.
+        memory_bytes, disk_bytes: at most, about.
+        images_per_second: mean over the run.
+        phases: (name, images per second) of each phase.
+        problems: what stands in the way.
+    """
+
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+    images_per_second: float
+    phases: tuple[tuple[str, float], ...]
+    problems: tuple[Problem, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "memory_bytes": self.memory_bytes, "disk_bytes": self.disk_bytes,
+                "images_per_second": self.images_per_second, "phases": [list(pair) for pair in self.phases],
+                "problems": [{"what": p.what, "mend": p.mend} for p in self.problems]}
+
+
+def estimate(recipe: Recipe, data: TrainingData, out: Path, engine: Engine, head: HeadModel) -> Estimate:
+    """Times a few steps of every phase. The run folder is not touched."""
+    rates = []
+    training = Training.start(recipe, engine, head, data.latent_size)
+    for index, phase in enumerate(recipe.phases):
+        if index:
+            training.advance()
+        rates.append((phase.name, _rate(training, data, phase)))
+    seconds = sum(phase.images / rate for phase, (_, rate) in zip(recipe.phases, rates, strict=True))
+    weights = sum(p.numel() * p.element_size() for p in training.generator.parameters())
+    disk = _CHECKPOINTS * _WEIGHT_COPIES * weights + sum(max(p.snapshots, 1) for p in recipe.phases) * weights
+    memory = int(_SPARE * psutil.Process().memory_info().rss)
+    problems = tuple(_problems(recipe, data, out, memory, disk))
+    return Estimate(seconds, memory, disk, recipe.images / seconds, tuple(rates), problems)
+
+
+def _rate(training: Training, data: TrainingData, phase: Phase) -> float:
+    """Pictures per second: the fastest of a few steps, so that a busy moment does not count."""
+    adversarial = phase.kind in ("warm-up", "adversarial")
+    wanted = Wanted(phase.size, phase.batch, training.engine.share(phase.batch), adversarial,
+                    bool(phase.losses.uv_color or phase.losses.uv_offset), training.recipe.random_background)
+    best = float("inf")
+    for step in range(1, 1 + _STEPS):  # not 0: that one has the lazy penalty
+        start = time.perf_counter()
+        batch = data.batch(training.generator, wanted, training.position.phase, step)
+        rng = data.generator(training.position.phase, step, 1)
+        if phase.kind == "warm-up":
+            warm_up_step(training, batch, step, batch.rgba, rng, lambda numbers: True)
+        elif phase.kind == "adversarial":
+            adversarial_step(training, batch, step, rng, None, lambda numbers: True)
+        else:
+            generator_step(training, batch, step, rng, lambda numbers: True)
+            training.update_average()
+        best = min(best, time.perf_counter() - start)
+    return phase.batch / best
+
+
+def _problems(recipe: Recipe, data: TrainingData, out: Path, memory: int, disk: int):
+    folder = next(parent for parent in (out, *out.resolve().parents) if parent.is_dir())
+    free = shutil.disk_usage(folder).free
+    if free < disk:
+        yield Problem(f"{folder} has {free / 1e9:.1f} GB free, the run needs {disk / 1e9:.1f} GB",
+                      "choose a folder on another disk")
+    if not os.access(folder, os.W_OK):
+        yield Problem(f"{folder} cannot be written", "choose another folder")
+    total = psutil.virtual_memory().total
+    if memory > total:
+        yield Problem(f"the run needs {memory / 1e9:.1f} GB of memory, the machine has {total / 1e9:.1f} GB",
+                      "choose a smaller batch or picture size")
+    yield from data_problems(recipe, data)
+
+
+def data_problems(recipe: Recipe, data: TrainingData):
+    """What of a recipe the dataset cannot serve."""
+    if not data.knows_factors and any(phase.paired for phase in recipe.phases):
+        yield Problem(f"recipe '{recipe.name}' pairs pictures with known factors, which this dataset does not have",
+                      "choose the recipe 'paper', or a synthetic dataset")
+    largest = max(phase.size for phase in recipe.phases)
+    if largest > data.info.size:
+        yield Problem(f"recipe '{recipe.name}' needs pictures of {largest} pixels, the dataset's have {data.info.size}",
+                      f"make the dataset with --size {largest}, or train with --size {data.info.size}")
+    if any(data.info.size % phase.size for phase in recipe.phases if phase.size <= data.info.size):
+        yield Problem(f"pictures of {data.info.size} pixels cannot be brought to the sizes of recipe '{recipe.name}' exactly",
+                      "choose a size that is a power of two")
+
+
+def smaller(recipe: Recipe, size: int) -> Recipe:
+    """The recipe with pictures of at most `size` pixels."""
+    return replace(recipe, phases=tuple(replace(p, size=min(p.size, size)) for p in recipe.phases))

@@ -1,0 +1,80 @@
+"""A training run as others see it: what it was made of, and the generator that came out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.assets import write_atomically
+from core.errors import InputError
+from core.head.library import load_open_head
+from core.head.model import HeadModel
+from core.networks.head_generator import HeadGenerator
+from core.run_folder import RunFolder
+from trainer.checkpoint import CheckpointStore
+from trainer.recipe import Recipe, recipe_from_json
+from trainer.snapshots import SnapshotStore, choose, read_generator
+from trainer.state import Training
+
+GENERATOR_NAME = "generator.safetensors"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run was started with.
+
+    Attributes:
+        recipe: as it was scaled.
+        data: folder of the dataset.
+    """
+
+    recipe: Recipe
+    data: Path
+
+
+def write_record(folder: RunFolder, record: RunRecord) -> None:
+    """Writes `recipe.json`."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    content = {"data": str(record.data.resolve()), "recipe": record.recipe.to_json()}
+    write_atomically(folder.recipe, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_record(folder: RunFolder) -> RunRecord:
+    """Reads `recipe.json`. Raises InputError when the folder is no run."""
+    try:
+        content = json.loads(folder.recipe.read_text("utf-8"))
+        return RunRecord(recipe_from_json(content["recipe"]), Path(content["data"]))
+    except FileNotFoundError:
+        raise InputError(f"{folder.path} is not a training run: it has no {folder.recipe.name}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder.recipe} cannot be read: {error}") from error
+
+
+def load_generator(folder: Path, head: HeadModel | None = None) -> tuple[HeadGenerator, RunRecord]:
+    """The generator of a run: the chosen one of a finished run, else its best snapshot, else its newest checkpoint's.
+
+    Raises:
+        InputError: the folder is no run, or nothing has been learned yet.
+    """
+    run, head = RunFolder(folder), head or load_open_head()
+    record = read_record(run)
+    finished = run.path / GENERATOR_NAME
+    if finished.is_file():
+        return read_generator(finished, head), record
+    store = SnapshotStore(run.snapshots)
+    best = choose(store.all())
+    if best is not None:
+        return read_generator(store.path(best), head), record
+    return averaged_generator(folder, head), record
+
+
+def averaged_generator(folder: Path, head: HeadModel) -> HeadGenerator:
+    """The averaged weights of a run's newest checkpoint. Raises InputError when there is none."""
+    from trainer.engine import Engine, EngineSettings
+
+    checkpoint = CheckpointStore(RunFolder(folder).checkpoints).newest()
+    if checkpoint is None:
+        raise InputError(f"{folder}: the run has learned nothing yet", "train it first")
+    with Engine(EngineSettings("cpu")) as engine:
+        return Training.resumed(checkpoint, engine, head).average
