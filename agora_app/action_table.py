@@ -45,7 +45,7 @@ class ActionSpec:
 
 
 MENUS = (_("Actions", "File"), _("Actions", "Edit"), _("Actions", "View"), _("Actions", "Avatar"), _("Actions", "Tracking"),
-         _("Actions", "Record"), _("Actions", "Tools"), _("Actions", "Help"))
+         _("Actions", "Record"), _("Actions", "Train"), _("Actions", "Tools"), _("Actions", "Help"))
 SUBMENUS = (_("Actions", "Favourites"), _("Actions", "Expression presets"))
 
 FILE = (
@@ -142,6 +142,12 @@ RECORD = (
                _("Actions", "Bring back what an interrupted recording left")),
     ActionSpec("record.folder", _("Actions", "Open the folder of recordings"), "Record", "", "mdi6.folder-open-outline"),
 )
+TRAIN = (
+    ActionSpec("train.new", _("Actions", "New training…"), "Train", "", "mdi6.school-outline",
+               _("Actions", "Train people of your own: data, recipe, run, and onto the stage")),
+    ActionSpec("train.show", _("Actions", "Show training"), "Train", "Ctrl+T", "mdi6.chart-line",
+               _("Actions", "The training that runs, or the last one")),
+)
 TOOLS = (
     ActionSpec("output.virtual_camera", _("Actions", "Virtual camera"), "Tools", "", "mdi6.video-wireless-outline",
                _("Actions", "Send the picture into a call"), checkable=True, toolbar=True),
@@ -161,7 +167,7 @@ HELP = (
     ActionSpec("help.about", _("Actions", "About"), "Help", "", "mdi6.information-outline", separator=True),
     ActionSpec("help.licences", _("Actions", "Licences"), "Help", "", "mdi6.scale-balance"),
 )
-ACTIONS: tuple[ActionSpec, ...] = (*FILE, *EDIT, *VIEW, *AVATAR, *TRACKING, *RECORD, *TOOLS, *HELP)
+ACTIONS: tuple[ActionSpec, ...] = (*FILE, *EDIT, *VIEW, *AVATAR, *TRACKING, *RECORD, *TRAIN, *TOOLS, *HELP)
 TOOL_BAR_ORDER = ("live.camera", "file.open_video", "live.demo", "", "live.toggle", "live.rezero", "live.calibrate", "",
                   "identity.roll", "identity.previous", "identity.next", "", "record.toggle", "record.snapshot",
                   "output.virtual_camera", "", "view.fullscreen")

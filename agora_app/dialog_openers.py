@@ -19,6 +19,7 @@ class DialogOpeners(QObject):
         super().__init__(window)
         self._window, self._services, self._registry, self._log_model = window, services, registry, log_model
         self._inspector = None
+        self._training = None
         self._crashes_shown = False
 
     def connect(self, connect: Callable[[str, Callable], None]) -> None:
@@ -26,7 +27,8 @@ class DialogOpeners(QObject):
         for name, slot in (("edit.preferences", self.preferences), ("tools.palette", self.palette), ("tools.doctor", self.doctor),
                            ("tools.wizard", self.wizard), ("help.shortcuts", self.shortcuts), ("help.about", self.about),
                            ("help.licences", self.licences), ("help.guide", self.guide), ("view.inspector", self.inspector),
-                           ("record.rerender", self.rerender), ("record.recover", self.recover)):
+                           ("record.rerender", self.rerender), ("record.recover", self.recover),
+                           ("train.new", self.new_training), ("train.show", self.show_training)):
             connect(name, slot)
 
     # ---------------------------------------------------------------------------------------------------------- at start
@@ -121,7 +123,49 @@ class DialogOpeners(QObject):
             return
         RecoverDialog(self._services.recording, unfinished, self._window).open()
 
+    def new_training(self) -> None:
+        """The training wizard at its first page."""
+        if self._training is None:
+            self._open_training(monitor=False)
+        else:
+            self._training.begin_again()
+        self._training.raise_()
+
+    def show_training(self) -> None:
+        """The monitor of the training that runs, else of the last one."""
+        if self._services.training.run is None:
+            self._window.toasts.show_toast(self.tr("There is no training yet: Train ▸ New training… begins one"))
+            return
+        if self._training is None:
+            self._open_training(monitor=True)
+        else:
+            self._training.show_monitor()
+        self._training.raise_()
+
+    def _open_training(self, monitor: bool) -> None:
+        from agora_app.training.wizard import TrainingWizard
+
+        s = self._services
+        self._training = TrainingWizard(s.training, s.cast, s.source, self.require_consent, self._window, monitor=monitor)
+        self._training.finished.connect(self._on_training_closed)
+        self._training.closed_while_training.connect(lambda: self._window.toasts.show_toast(
+            self.tr("The training goes on. Train ▸ Show training comes back to it.")))
+        self._training.show()
+
+    def _on_training_closed(self) -> None:
+        self._training = None
+
     # ------------------------------------------------------------------------------------------------------------ reports
+
+    def on_training_ended(self, run) -> None:
+        """A training is over; the monitor says so itself where it is open."""
+        from agora_app.training.models.run_model import Condition
+
+        if self._training is not None and self._training.isVisible():
+            return
+        bad = run.condition in (Condition.FAILED, Condition.DIED)
+        words = self.tr("The training has failed") if bad else self.tr("The training is over")
+        self._window.show_training_banner("error" if bad else "info", words)
 
     def show_picture(self, picture: LivePicture) -> None:
         """Keep the inspector up to date."""

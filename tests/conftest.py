@@ -15,10 +15,11 @@ MEDIA = Path(__file__).resolve().parent.parent.parent / "shared" / "media"
 
 
 def pytest_configure(config):
-    """Point caches and user data at a throw-away folder before anything reads them; keep the fetched landmark model."""
-    model = assets.cache_folder() / "assets" / assets.FACE_LANDMARKER.name
-    if model.is_file():
-        os.environ.setdefault(assets.FACE_LANDMARKER.variable, str(model))
+    """Point caches and user data at a throw-away folder before anything reads them; keep what has been fetched."""
+    for asset in assets.ASSETS:
+        fetched = assets.cache_folder() / "assets" / asset.name
+        if fetched.is_file():
+            os.environ.setdefault(asset.variable, str(fetched))
     folder = Path(os.environ.get("PYTEST_AGORA_FOLDER") or _temporary_folder())
     os.environ["PYTEST_AGORA_FOLDER"] = str(folder)
     os.environ["AGORA_CACHE"] = str(folder / "cache")

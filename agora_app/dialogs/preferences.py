@@ -22,8 +22,8 @@ from PySide6.QtWidgets import (
 )
 
 from agora_app.actions import ActionRegistry
-from agora_app.dialogs.fields import FieldRow, fields_of, translated_field
 from agora_app.dialogs.shortcuts import ShortcutSheet, is_found
+from agora_app.fields import FieldRow, fields_of, translated_field
 from agora_app.icons import icon
 from agora_app.settings.model import Section, Settings
 from agora_app.settings.store import SettingsStore

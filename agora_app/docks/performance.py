@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt
+from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QSpinBox, QVBoxLayout, QWidget
 
 from agora_app.models.performance import HISTORY_SECONDS, PerformanceModel, Sample
+from agora_app.parts import Figure
+from agora_app.plots import LinePlot
 from agora_app.settings.model import Performance
 from agora_app.theme import Colors, current_colors, set_role
 from core.pipeline.live.state import LiveStats
 from core.pipeline.timing import StageTimes
-
-_PLOT_HEIGHT = 92
 
 
 class PerformanceDock(QWidget):
@@ -150,68 +150,13 @@ class PerformanceDock(QWidget):
         self.reason.setVisible(bool(stats.quality.reason))
 
 
-class Figure(QFrame):
-    """A number to be read from afar, with its name."""
-
-    def __init__(self, name: str, tooltip: str) -> None:
-        super().__init__()
-        set_role(self, "card")
-        self.setToolTip(tooltip)
-        self.value = QLabel()
-        self.value.setTextFormat(Qt.TextFormat.RichText)
-        self.value.setAccessibleName(name)
-        self.name = QLabel(name)
-        set_role(self.name, "muted")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(10, 6, 6, 6)
-        column.setSpacing(0)
-        column.addWidget(self.value)
-        column.addWidget(self.name)
-
-    def show_value(self, number: str, unit: str = "") -> None:
-        size = round(1.5 * self.fontInfo().pixelSize())
-        self.value.setText(f'<span style="font-size:{size}px; font-weight:600">{number}</span>&nbsp;{unit}')
-
-
-class HistoryPlot(QWidget):
+class HistoryPlot(LinePlot):
     """Two lines over the last minute."""
 
     def __init__(self, title: str, names: Sequence[str]) -> None:
-        super().__init__()
-        import pyqtgraph
-
-        self._pyqtgraph = pyqtgraph
-        self._names = names
-        self.title, self.legend = _title(title), QLabel()
-        # A PlotWidget would bring context menus that are never asked for and outlive it.
-        self.plot = pyqtgraph.GraphicsLayoutWidget()
-        self.plot.setFixedHeight(_PLOT_HEIGHT)
-        self.plot.setAccessibleName(title)
-        self.plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.plot.setFrameShape(QFrame.Shape.NoFrame)
-        self.plot.setAntialiasing(True)
-        self.plot.ci.setContentsMargins(2, 8, 26, 2)
-        self.plot.ci.setSpacing(0)
-        self.view = pyqtgraph.ViewBox(enableMenu=False, enableMouse=False)
+        super().__init__(title, names)
         self.view.setXRange(-HISTORY_SECONDS, 0, padding=0)
-        self.axes = [pyqtgraph.AxisItem(side, linkView=self.view) for side in ("left", "bottom")]
-        self.axes[0].setWidth(30)
-        self.axes[0].setGrid(40)
-        self.axes[1].setHeight(18)
-        self.axes[1].setStyle(hideOverlappingLabels=False)
         self.axes[1].setTicks([[(-40, self.tr("40 s ago")), (-20, self.tr("20 s ago")), (0, self.tr("now"))]])
-        self.plot.addItem(self.axes[0], 0, 0)
-        self.plot.addItem(self.view, 0, 1)
-        self.plot.addItem(self.axes[1], 1, 1)
-        self.curves = [pyqtgraph.PlotCurveItem(antialias=True) for _ in names]
-        for curve in reversed(self.curves):
-            self.view.addItem(curve)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(_title_row(self.title, self.legend))
-        column.addWidget(self.plot)
-        self._paint(current_colors())
 
     def show_history(self, history: Sequence[Sample], lines: Sequence[Sequence[float]]) -> None:
         """Draw values that were measured at the times of `history`."""
@@ -222,22 +167,6 @@ class HistoryPlot(QWidget):
         for curve, values in zip(self.curves, lines, strict=True):
             curve.setData(ages, list(values))
         self.view.setYRange(0, _ceiling(max(max(values) for values in lines)), padding=0)
-
-    def changeEvent(self, event) -> None:
-        super().changeEvent(event)
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange) and hasattr(self, "curves"):
-            self._paint(current_colors())
-
-    def _paint(self, colors: Colors) -> None:
-        shades = (colors.accent, colors.warn)
-        self.plot.setBackground(colors.card)
-        for curve, shade in zip(self.curves, shades, strict=True):
-            curve.setPen(self._pyqtgraph.mkPen(shade, width=1.6))
-        for axis in self.axes:
-            axis.setPen(colors.border)
-            axis.setTextPen(colors.muted)
-        self.legend.setText("&nbsp;&nbsp;".join(f'<span style="color:{shade.name()}">●</span> {name}'
-                                                for name, shade in zip(self._names, shades, strict=True)))
 
 
 class StageBars(QWidget):

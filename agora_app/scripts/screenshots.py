@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 DRIVER_SEED, STAGE_SEED = 1010, "7"
 WIDTH, HEIGHT = 1500, 940
@@ -24,6 +25,10 @@ class Options:
     """Who is on stage."""
     themes: tuple[str, ...] = ("dark", "light")
     """Which themes."""
+    parts: tuple[Literal["window", "docks", "dialogs", "training"], ...] = ("window", "docks", "dialogs", "training")
+    """What is shown."""
+    trainer: Path | None = None
+    """A program that answers the training commands; this one when left out, which then trains for some minutes."""
 
 
 def run(options: Options) -> int:
@@ -71,6 +76,8 @@ class _Session:
 
     def run(self) -> None:
         """Everything, once in each theme."""
+        from agora_app.scripts.training_pictures import TrainingPictures
+
         services = self._running.services
         self._wait(lambda: services.session.stats().tracked_fps > 5, 40)
         self._pause(3)
@@ -78,9 +85,11 @@ class _Session:
         for theme in self._options.themes:
             services.store.change("appearance", theme=theme)
             self._pause(1)
-            self._main(theme)
-            self._docks(theme)
-            self._dialogs(theme)
+            for part, show in (("window", self._main), ("docks", self._docks), ("dialogs", self._dialogs)):
+                if part in self._options.parts:
+                    show(theme)
+            if "training" in self._options.parts:
+                TrainingPictures(self._running, self._grab, self._wait, self._options.trainer).take(theme)
         self._running.window.close()
         self._pause(0.2)
 

@@ -91,6 +91,30 @@ class Performance(Section):
     target_fps: int = Field(30, ge=10, le=120, title="Frame rate to keep")
 
 
+class Training(Section):
+    """The form of the training wizard: whatever fails, it is as the user left it."""
+
+    data_kind: Literal["folder", "synthetic", "photos"] = "synthetic"
+    dataset: str = Field("", title="Dataset", description="A folder with dataset.json, made here or by main.py data")
+    synthetic_count: int = Field(20000, ge=64, le=2_000_000, title="Pictures", description="More people and faces, better heads")
+    synthetic_size: Literal["32", "64", "128", "256", "512"] = Field("128", title="Size, pixels",
+                                                                     description="Of each picture; at least the recipe's")
+    synthetic_seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="The same seed makes the same pictures")
+    photos: str = Field("", title="Photos", description="A folder of pictures, one face in each; you may use all of them")
+    data_folder: str = Field("", title="Keep the dataset in", description="Empty: a folder of the program's own")
+    recipe: Literal["ci", "desktop", "paper", "file"] = "desktop"
+    recipe_file: str = Field("", title="Recipe file", description="A recipe of your own (.json)")
+    hours: float = Field(0.0, ge=0, le=10_000, title="Time budget, hours", description="0 leaves it to the recipe")
+    batch: int = Field(0, ge=0, le=4096, title="Pictures in a batch",
+                       description="0 leaves it to the recipe; fewer need less memory")
+    size: Literal["recipe", "16", "32", "64", "128", "256", "512"] = Field(
+        "recipe", title="Picture size, pixels", description="Of what the generator makes")
+    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Of everything random")
+    threads: int = Field(0, ge=0, le=512, title="Threads", description="0 takes all cores; fewer leave room for the live view")
+    runs_folder: str = Field("", title="Keep the training in", description="Empty: a folder of the program's own")
+    components: int = Field(64, ge=1, le=256, title="Blendshapes (K)", description="More follow finer, and draw slower")
+
+
 class Application(Section):
     wizard_done: bool = False
     consent: bool = Field(False, title="The note on real people's footage has been read")
@@ -110,5 +134,6 @@ class Settings(Section):
     recording: Recording = Field(default_factory=Recording)
     output: Output = Field(default_factory=Output)
     performance: Performance = Field(default_factory=Performance)
+    training: Training = Field(default_factory=Training)
     application: Application = Field(default_factory=Application)
     shortcuts: dict[str, str] = Field(default_factory=dict, title="Key sequences that differ from the defaults, by action")

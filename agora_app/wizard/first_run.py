@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget, QWizard
+from PySide6.QtWidgets import QWidget, QWizard
 
+from agora_app.parts import StepList, style_buttons
 from agora_app.settings.store import SettingsStore
-from agora_app.theme import set_role
 from agora_app.wizard.device_test import CameraDevice, Device, MicrophoneDevice
 from agora_app.wizard.pages import CameraPage, ChecksPage, ReadyPage, WelcomePage
 from core.doctor import Check, run_checks
@@ -78,9 +78,7 @@ class FirstRunWizard(QWizard):
         self.setButtonText(QWizard.WizardButton.FinishButton, self.tr("Start"))
         button = QWizard.WizardButton
         self.setButtonLayout([button.CustomButton1, button.Stretch, button.BackButton, button.NextButton, button.FinishButton])
-        for kind in (button.NextButton, button.FinishButton):
-            set_role(self.button(kind), "primary")
-            self.style().polish(self.button(kind))  # it was polished as an ordinary button when it was made
+        style_buttons(self, button.NextButton, button.FinishButton)
         self.button(button.CustomButton1).setToolTip(self.tr("You can open it again from the Tools menu"))
         self.resize(840, 540)
         self.welcome, self.checks = WelcomePage(), ChecksPage(probes.checks)
@@ -126,30 +124,3 @@ class FirstRunWizard(QWizard):
         elif self._former[0] == "camera" and self._source.kind != "camera":
             self._source.choose_camera(self._former[1])
         self.deleteLater()
-
-
-class StepList(QWidget):
-    """Which steps there are and which one is shown."""
-
-    def __init__(self, titles: Sequence[str], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFixedWidth(190)
-        self._titles = tuple(titles)
-        self.labels = [QLabel() for _ in titles]
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 28, 12, 12)
-        column.setSpacing(14)
-        for label in self.labels:
-            column.addWidget(label)
-        column.addStretch(1)
-        self.show_step(0)
-
-    def show_step(self, number: int) -> None:
-        """Mark the steps that are over with a tick and the present one with an arrow and weight."""
-        for place, (label, title) in enumerate(zip(self.labels, self._titles, strict=True)):
-            sign = "✓" if place < number else "›" if place == number else "·"
-            label.setText(f"{sign}  {title}")
-            font = label.font()
-            font.setBold(place == number)
-            label.setFont(font)
-            label.setEnabled(place <= number)

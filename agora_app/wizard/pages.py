@@ -16,15 +16,14 @@ from PySide6.QtWidgets import (
     QPushButton,
     QVBoxLayout,
     QWizard,
-    QWizardPage,
 )
 
 from agora_app.background import Job
 from agora_app.check_panel import CheckPanel
+from agora_app.parts import Banner, Choice, Page, muted, point
 from agora_app.settings.store import SettingsStore
 from agora_app.theme import set_role
 from agora_app.wizard.device_test import DeviceTest
-from agora_app.wizard.parts import Banner, Choice, muted, point
 from core.assets import resource
 from core.doctor import Check, Health
 from core.media.cameras import CameraInfo
@@ -33,26 +32,6 @@ _PREVIEW = QSize(340, 264)
 _NO_SOUND = "\0none"
 _LOUDEST = 100
 _LOOK_FOR_CAMERAS_MS = 2000  # one that is plugged in now appears in the list
-
-
-class Page(QWizardPage):
-    """A page with a heading and a line below it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(16, 20, 16, 8)
-        self.column.setSpacing(12)
-        self.heading, self.lead = QLabel(), muted("")
-        set_role(self.heading, "heading")
-        self.column.addWidget(self.heading)
-        self.column.addWidget(self.lead)
-
-    def set_heading(self, heading: str, lead: str) -> None:
-        """The words at the top."""
-        self.heading.setText(heading)
-        self.lead.setText(lead)
-        self.setAccessibleName(heading)
 
 
 class WelcomePage(Page):

@@ -26,6 +26,8 @@ class GeneratorConfig:
         mapping_rate: learning rate of the mapping network relative to the rest.
         normalize_latent: z is brought to unit length per number; off where its size says something (known factors).
         residual_from_planes: the deformation branch starts from the upsampled main planes, as published, not from zero.
+        texel_maps: every block above the first adds a learned map to its features and one to its planes, so that what lies at
+            the same texel of everybody (eyes, brows, lips) need not be drawn through the layers. Not in the published model.
     """
 
     latent_size: int = 512
@@ -42,6 +44,7 @@ class GeneratorConfig:
     mapping_rate: float = 0.01
     normalize_latent: bool = True
     residual_from_planes: bool = True
+    texel_maps: bool = False
 
     @property
     def color(self) -> slice:
@@ -114,6 +117,6 @@ class DiscriminatorConfig:
 OFFICIAL = GeneratorConfig()
 DESKTOP = GeneratorConfig(latent_size=128, plane_resolution=128, channel_base=2048, channel_max=256, tap_resolution=32,
                           camera_size=0, psi_size=58, unused_style_size=0, color_channels=3, mapping_rate=1.0,
-                          normalize_latent=False, residual_from_planes=False)
+                          normalize_latent=False, residual_from_planes=False, texel_maps=True)
 TOY = GeneratorConfig(latent_size=32, plane_resolution=16, channel_base=256, channel_max=16, tap_resolution=8,
                       unused_style_size=0)

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from core.networks.attributes import GaussianTensors, harmonics_of, log_scale, opacity_of, rotation_of
 from core.networks.config import POSITION, ROTATION, SCALE, GeneratorConfig
+from core.networks.layers import SharedNoise
 from core.networks.mapping import Mapping
 from core.networks.surface import FlameSkinning, UvTables, driving_vector, only_shape
 from core.networks.synthesis import Deformation, Synthesis, Tap
@@ -82,13 +83,13 @@ class Generator(UvTables):
         self.flame_lbs_model = FlameSkinning(mesh.vertices, mesh.faces, mesh.back_vertices)
 
     def identity(self, z: Tensor, camera: Tensor, flame_params: Tensor, truncation: float = 1.0, noise: str = "const",
-                 update_average: bool = False, generator: torch.Generator | None = None) -> IdentityPlanes:
+                 generator: SharedNoise | None = None) -> IdentityPlanes:
         """Planes of people: latents z [B, Z], conditioning cameras c12 [B, 12], parameters [B, 358] (their shape counts)."""
-        w = self.backbone.mapping(z, camera, truncation, update_average)
+        w = self.backbone.mapping(z, camera, truncation)
         return self.identity_of(w, flame_params, noise, generator)
 
     def identity_of(self, w: Tensor, flame_params: Tensor, noise: str = "const",
-                    generator: torch.Generator | None = None) -> IdentityPlanes:
+                    generator: SharedNoise | None = None) -> IdentityPlanes:
         """As `identity`, for styles w [B, W]."""
         resting, _ = self.flame_lbs_model(only_shape(flame_params))
         displacement = self.displacement_map(resting)
@@ -96,7 +97,7 @@ class Generator(UvTables):
         return IdentityPlanes(w, planes, tap, displacement)
 
     def residual_planes(self, person: IdentityPlanes, psi: Tensor, noise: str = "const",
-                        generator: torch.Generator | None = None) -> Tensor:
+                        generator: SharedNoise | None = None) -> Tensor:
         """Planes [B, 22, R, R] of the deformation branch for ψ [B, 55]: without colour, masked."""
         planes = self.deformation_generator(person.tap, person.w, psi, noise, generator)
         color = self.config.color

@@ -19,6 +19,7 @@ from core.networks.attributes import colour_from, harmonics_of, log_scale, opaci
 from core.networks.config import POSITION, ROTATION, SCALE, GeneratorConfig
 from core.networks.generator import MAPPING_LAYERS
 from core.networks.head_surface import HeadSurface, head_surface
+from core.networks.layers import SharedNoise
 from core.networks.mapping import Mapping
 from core.networks.reach import hair_seats, seat_reach
 from core.networks.synthesis import Deformation, Synthesis, Tap
@@ -188,12 +189,12 @@ class HeadGenerator(nn.Module):
                        for name in ("xyz", "frame", "quat", "pitch")))
 
     def people(self, z: Tensor, shape_map: Tensor, camera: Tensor | None = None, truncation: float = 1.0, noise: str = "const",
-               update_average: bool = False, generator: torch.Generator | None = None) -> HeadPlanes:
+               generator: SharedNoise | None = None) -> HeadPlanes:
         """Planes of people: latents z [B, Z], shape displacement maps [B, 3, R, R]."""
-        return self.people_of(self.mapping(z, camera, truncation, update_average), shape_map, noise, generator)
+        return self.people_of(self.mapping(z, camera, truncation), shape_map, noise, generator)
 
     def people_of(self, w: Tensor, shape_map: Tensor, noise: str = "const",
-                  generator: torch.Generator | None = None) -> HeadPlanes:
+                  generator: SharedNoise | None = None) -> HeadPlanes:
         """As `people`, for styles w [B, W]."""
         condition = shape_map if self.config.shape_map else torch.zeros_like(shape_map)
         planes, tap = self.synthesis(w, condition, noise, generator)
@@ -299,7 +300,7 @@ def grown(small: HeadGenerator, plane_resolution: int, seat_resolution: int = 0)
         for name, parameter in own.items():
             if name in known:
                 parameter.copy_(known[name])
-            elif ".torgb." in name:
+            elif ".torgb." in name and ".affine." not in name:  # the affine stays: zero times zero would never learn
                 parameter.zero_()
         buffers = dict(small.named_buffers())
         for name, buffer in large.named_buffers():

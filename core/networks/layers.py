@@ -8,6 +8,7 @@ processors.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,25 @@ LEAK = 0.2
 ACTIVATION_GAIN = math.sqrt(2)
 TAPS = (1.0, 3.0, 3.0, 1.0)
 _NORM_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class SharedNoise:
+    """Random numbers for a part of a batch: the parts of several processes are what one process draws for the whole.
+
+    Attributes:
+        generator: seeded alike in all processes.
+        batch: samples in the whole batch;  share: those of this process.
+    """
+
+    generator: torch.Generator
+    batch: int
+    share: slice
+
+    def normal(self, *shape: int, dtype: torch.dtype) -> Tensor:
+        """Normal numbers [share, *shape] on the generator's device."""
+        whole = torch.randn(self.batch, *shape, generator=self.generator, device=self.generator.device, dtype=dtype)
+        return whole[self.share]
 
 
 def resampling_filter() -> Tensor:
@@ -99,11 +119,12 @@ class ModulatedConv(nn.Module):
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self._up = up
 
-    def forward(self, x: Tensor, style: Tensor, noise: str, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, noise: str, generator: SharedNoise | None = None) -> Tensor:
         """x [B, inputs + condition, H, W], style [B, S] -> [B, outputs, H', W'].
 
         Args:
             noise: "random", "const" (the stored picture) or "none".
+            generator: of random noise; torch's own without one.
         """
         scales = self.affine(style)
         energy = torch.einsum("bi,oi->bo", scales.square(), self.weight.square().sum((2, 3)))
@@ -117,11 +138,13 @@ class ModulatedConv(nn.Module):
         x = self._with_noise(x, noise, generator)
         return activate(x + self.bias[:, None, None])
 
-    def _with_noise(self, x: Tensor, noise: str, generator: torch.Generator | None) -> Tensor:
+    def _with_noise(self, x: Tensor, noise: str, generator: SharedNoise | None) -> Tensor:
         if noise == "const":
             return x + self.noise_const * self.noise_strength
         if noise == "random":
-            picture = torch.randn(x.shape[0], 1, *x.shape[2:], generator=generator, device=x.device, dtype=x.dtype)
+            shape = (1, *x.shape[2:])
+            picture = torch.randn(len(x), *shape, device=x.device, dtype=x.dtype) if generator is None \
+                else generator.normal(*shape, dtype=x.dtype)
             return x + picture * self.noise_strength
         return x
 

@@ -35,12 +35,11 @@ class Mapping(nn.Module):
         if averages:
             self.register_buffer("w_avg", torch.zeros(width))
 
-    def forward(self, z: Tensor | None, camera: Tensor | None, truncation: float = 1.0, update_average: bool = False) -> Tensor:
+    def forward(self, z: Tensor | None, camera: Tensor | None, truncation: float = 1.0) -> Tensor:
         """The style.
 
         Args:
             truncation: 1 leaves w as it is, 0 gives the average.
-            update_average: let this batch move the running mean.
         """
         inputs = []
         if self._latent:
@@ -50,6 +49,8 @@ class Mapping(nn.Module):
         x = torch.cat(inputs, 1)
         for index in range(self._layers):
             x = getattr(self, f"fc{index}")(x)
-        if update_average:
-            self.w_avg.copy_(x.detach().mean(0).lerp(self.w_avg, AVERAGE_BETA))
         return x if truncation == 1.0 else self.w_avg.lerp(x, truncation)
+
+    def follow(self, mean: Tensor) -> None:
+        """Let the running mean move toward the mean [W] of a batch's styles."""
+        self.w_avg.copy_(mean.lerp(self.w_avg, AVERAGE_BETA))

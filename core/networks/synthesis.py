@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.networks.config import GeneratorConfig
-from core.networks.layers import ModulatedConv, ModulatedToPlanes, resampling_filter, upsample
+from core.networks.layers import ModulatedConv, ModulatedToPlanes, SharedNoise, resampling_filter, upsample
 
 SHAPE_CHANNELS = 3
+PLANE_MAP_GAIN = 8.0  # on the learning rate of the planes that everybody shares
 _VARIANCE_EPSILON = 1e-8
 
 
@@ -42,7 +43,8 @@ def shape_condition(displacement: Tensor, resolution: int) -> Tensor:
 class Block(nn.Module):
     """One resolution: two convolutions (one at the first block) and the step to the planes."""
 
-    def __init__(self, inputs: int, outputs: int, styles: int, resolution: int, *, planes: int, condition: int = 0) -> None:
+    def __init__(self, inputs: int, outputs: int, styles: int, resolution: int, *, planes: int, condition: int = 0,
+                 texel_maps: bool = False) -> None:
         super().__init__()
         self._condition, self._is_first = condition, inputs == 0
         self.register_buffer("resample_filter", resampling_filter())
@@ -52,16 +54,24 @@ class Block(nn.Module):
             self.conv0 = ModulatedConv(inputs, outputs, styles, resolution, condition=condition, up=True)
         self.conv1 = ModulatedConv(outputs, outputs, styles, resolution, condition=condition)
         self.torgb = ModulatedToPlanes(outputs, planes, styles)
+        self._mapped = texel_maps and not self._is_first
+        if self._mapped:
+            self.feature_map = nn.Parameter(torch.randn(outputs, resolution, resolution))
+            self.plane_map = nn.Parameter(torch.zeros(planes, resolution, resolution))
 
     def forward(self, x: Tensor | None, planes: Tensor | None, style: Tensor, displacement: Tensor | None, noise: str,
-                generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+                generator: SharedNoise | None = None) -> tuple[Tensor, Tensor]:
         """Features and accumulated planes of this resolution."""
         if self._is_first:
             x = self.const.expand(len(style), -1, -1, -1)
         else:
             x = self.conv0(self._conditioned(x, displacement), style, noise, generator)
+        if self._mapped:
+            x = x + self.feature_map
         x = self.conv1(self._conditioned(x, displacement), style, noise, generator)
         step = self.torgb(x, style)
+        if self._mapped:
+            step = step + PLANE_MAP_GAIN * self.plane_map
         return x, step if planes is None else upsample(planes, self.resample_filter) + step
 
     def _conditioned(self, x: Tensor, displacement: Tensor | None) -> Tensor:
@@ -80,11 +90,12 @@ class Synthesis(nn.Module):
         for resolution in config.resolutions:
             channels = config.channels(resolution)
             setattr(self, f"b{resolution}", Block(before, channels, config.style_size, resolution,
-                                                   planes=config.plane_channels, condition=SHAPE_CHANNELS))
+                                                   planes=config.plane_channels, condition=SHAPE_CHANNELS,
+                                                   texel_maps=config.texel_maps))
             before = channels
 
     def forward(self, w: Tensor, displacement: Tensor, noise: str = "const",
-                generator: torch.Generator | None = None) -> tuple[Tensor, Tap]:
+                generator: SharedNoise | None = None) -> tuple[Tensor, Tap]:
         """w [B, W], displacement [B, 3, R, R] metres -> planes [B, 22, R, R] and tap."""
         style = functional.pad(w, (0, self._config.unused_style_size))
         x = planes = tap = None
@@ -101,7 +112,7 @@ class _DeformationBlocks(nn.Module):
         styles = 2 * config.latent_size
         self.blocks = nn.ModuleList(
             Block(config.channels(resolution // 2), config.channels(resolution), styles, resolution,
-                  planes=config.plane_channels)
+                  planes=config.plane_channels, texel_maps=config.texel_maps)
             for resolution in config.deform_resolutions)
 
 
@@ -116,7 +127,7 @@ class Deformation(nn.Module):
         self._from_planes = config.residual_from_planes
 
     def forward(self, tap: Tap, w: Tensor, psi: Tensor, noise: str = "const",
-                generator: torch.Generator | None = None) -> Tensor:
+                generator: SharedNoise | None = None) -> Tensor:
         """w [B, W], ψ [B, P] -> residual planes [B, 22, R, R] before masking."""
         style = torch.cat([w, self.flame_mlp(psi)], 1)
         x, planes = tap.features, tap.planes if self._from_planes else None

@@ -36,7 +36,8 @@ PLANNED = [
     "identity.swap", "identity.favourite", "identity.type_seed", "view.frame", "view.reset", "view.background",
     "view.landmarks", "view.performance", "view.inspector", "view.compare", "view.follow", "view.orbit", "view.docks",
     "view.fullscreen", "view.layout_reset", "view.theme", "record.toggle", "record.marker", "record.snapshot",
-    "record.rerender", "record.recover", "record.folder", "output.virtual_camera", "output.osc", "tools.doctor",
+    "record.rerender", "record.recover", "record.folder", "train.new", "train.show", "output.virtual_camera", "output.osc",
+    "tools.doctor",
     "tools.wizard", "tools.palette", "tools.log", "help.guide", "help.shortcuts", "help.about", "help.licences",
 ]
 PLANNED += [f"identity.favourite_{n}" for n in range(1, 10)] + [f"preset.{n}" for n in range(10)]

@@ -10,8 +10,8 @@ from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QCheckBox, QComboBox, QFileDialog, QLineEdit, QMainWindow, QWidget
 
 from agora_app.actions import ActionRegistry
-from agora_app.dialogs.fields import choice_words
 from agora_app.dialogs.preferences import PAGES, PreferencesDialog
+from agora_app.fields import choice_words
 from agora_app.settings.model import Settings
 
 SECTIONS = [spec.section for spec in PAGES if spec.section != "shortcuts"]

@@ -47,7 +47,7 @@ def synth(options: SynthOptions) -> int:
     if options.confounded:
         splits.append(SplitPlan("confounded", unseen, min(8, shots)))
     plan = SynthPlan(options.size, options.seed, tuple(splits), options.glasses)
-    with ProgressBars() as bars:
+    with ProgressBars("pictures", lines=True) as bars:
         info = synthesize(options.out, plan, options.workers, lambda done, total: bars("pictures", done, total))
     counts = ", ".join(f"{split.images} {split.name}" for split in info.splits)
     print(f"{options.out}: {counts}; {info.size} x {info.size} pixels")

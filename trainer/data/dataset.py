@@ -7,8 +7,9 @@ Nothing in a dataset can execute.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -148,14 +149,14 @@ def read_info(folder: Path) -> DatasetInfo:
         raise InputError(f"{path} cannot be read: {error}") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT_NAME:
         raise InputError(f"{path} does not describe a dataset of this program")
-    if raw.get("version", [None])[0] != FORMAT_MAJOR:
+    if not isinstance(raw.get("version"), list) or raw["version"][:1] != [FORMAT_MAJOR]:
         raise InputError(f"{path}: dataset format {raw.get('version')}, this program reads format {FORMAT_MAJOR}.x")
     try:
         info = DatasetInfo(raw["kind"], int(raw["size"]), raw["head"]["name"], raw["head"]["sha256"],
                            PsiLayout(**{key: int(value) for key, value in raw["psi"].items()}),
                            int(raw["latent_size"]), int(raw["seed"]), tuple(SplitInfo(**split) for split in raw["splits"]),
                            raw.get("notes", ""))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: a field is missing or of the wrong type ({error})") from error
     if info.kind not in KINDS or not 8 <= info.size <= 4096:
         raise InputError(f"{path}: kind '{info.kind}' or size {info.size} is out of range")
@@ -175,9 +176,9 @@ def write_shard(path: Path, samples: Samples, people: People) -> None:
     write_atomically(path, save(tensors))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Dataset:
-    """A dataset that is open for reading. Labels are loaded per split, pictures on demand.
+    """A dataset that is open for reading; every call reads what it returns.
 
     Attributes:
         folder: where it lies.
@@ -186,7 +187,6 @@ class Dataset:
 
     folder: Path
     info: DatasetInfo
-    _labels: dict[str, Samples] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def open(folder: str | Path) -> Dataset:
@@ -203,30 +203,59 @@ class Dataset:
         return _joined(People, [self._read(split, i, "people.", People) for i in range(self.info.split(split).shards)])
 
     def samples(self, split: str, indices: Sequence[int] | None = None) -> Samples:
-        """All pictures of a split, or those of ascending `indices`, with their labels."""
+        """All pictures of a split, or those of ascending `indices`, with their labels. Shards without any of them are not read.
+
+        Raises:
+            InputError: a shard is missing or damaged.
+            ValueError: the indices do not ascend or leave the split.
+        """
         wanted = None if indices is None else np.asarray(indices, np.int64)
+        if wanted is not None and len(wanted) and ((np.diff(wanted) < 0).any() or wanted[0] < 0):
+            raise ValueError("indices of pictures must ascend from 0")
         parts, first_image, first_person = [], 0, 0
         for i in range(self.info.split(split).shards):
-            part = self._read(split, i, "sample.", Samples)
-            people = int(part.person.max()) + 1 if len(part) else 0
-            count = len(part)
-            part = Samples(**{f.name: getattr(part, f.name) for f in fields(Samples)} | {"person": part.person + first_person})
+            images, people = self._counts(split, i)
+            inside = np.arange(images)
             if wanted is not None:
-                inside = wanted[(wanted >= first_image) & (wanted < first_image + count)] - first_image
-                part = Samples(**{f.name: getattr(part, f.name)[inside] for f in fields(Samples)})
-            if len(part):
-                parts.append(part)
-            first_image, first_person = first_image + count, first_person + people
+                inside = wanted[(wanted >= first_image) & (wanted < first_image + images)] - first_image
+            if len(inside):
+                part = self._read(split, i, "sample.", Samples, inside)
+                parts.append(replace(part, person=part.person + np.int32(first_person)))
+            first_image, first_person = first_image + images, first_person + people
+        if wanted is not None and len(wanted) and wanted[-1] >= first_image:
+            raise ValueError(f"part '{split}' has {first_image} pictures, number {wanted[-1]} is not among them")
         return _joined(Samples, parts)
 
-    def _read(self, split: str, index: int, prefix: str, kind: type) -> Any:
+    def _counts(self, split: str, index: int) -> tuple[int, int]:
+        """Pictures and people of a shard."""
+        with _shard(shard_path(self.folder, split, index)) as shard:
+            return shard.get_slice("sample.person").get_shape()[0], shard.get_slice("people.seed").get_shape()[0]
+
+    def _read(self, split: str, index: int, prefix: str, kind: type, rows: NDArray | None = None) -> Any:
+        """All of a shard's samples or people, or some rows of them, which ascend."""
         path = shard_path(self.folder, split, index)
-        try:
-            with safe_open(path, framework="numpy") as shard:
-                return kind(**{f.name: shard.get_tensor(prefix + f.name) for f in fields(kind)})
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"{path} cannot be read: {error}", "make the dataset again with the same command; what is there "
-                                                                "is kept") from error
+        with _shard(path) as shard:
+            if rows is None:
+                part = kind(**{f.name: shard.get_tensor(prefix + f.name) for f in fields(kind)})
+            else:
+                low, high = int(rows[0]), int(rows[-1]) + 1
+                part = kind(**{f.name: shard.get_slice(prefix + f.name)[low:high][rows - low] for f in fields(kind)})
+        sides = part.rgba.shape[1:3] if kind is Samples else (self.info.size, self.info.size)
+        if sides != (self.info.size, self.info.size):
+            raise InputError(f"{path} has pictures of {sides[1]} x {sides[0]} pixels, the dataset is of {self.info.size}",
+                             "it belongs to another dataset")
+        return part
+
+
+@contextmanager
+def _shard(path: Path) -> Iterator[Any]:
+    """An open shard. Raises InputError when it is missing, damaged or lacks what is read from it."""
+    try:
+        with safe_open(path, framework="numpy") as shard:
+            yield shard
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "make the dataset again with the same command; what is whole is "
+                                                            "kept") from error
 
 
 def _joined(kind: type, parts: Iterable[Any]) -> Any:

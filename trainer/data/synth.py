@@ -12,7 +12,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
+from core.errors import InputError
 from core.head.embedding import LandmarkEmbedding, load_landmark_embedding
 from core.head.library import load_open_head
 from core.head.mesh import project, vertex_normals
@@ -25,6 +27,7 @@ from core.studio.trait_vector import TRAIT_VECTOR_SIZE, trait_vector
 from core.types import Camera, FloatArray
 from trainer.data.dataset import (
     ANCHOR_RESOLUTION,
+    INFO_NAME,
     Dataset,
     DatasetInfo,
     People,
@@ -39,6 +42,7 @@ from trainer.data.population import Population, Shot
 from trainer.data.uv_truth import uv_truth
 
 PEOPLE_PER_SHARD = 20
+_ANOTHER = "choose an empty folder, or the size, seed and counts it was made with"
 _SUPERSAMPLING = 2
 Progress = Callable[[int, int], None]
 
@@ -74,10 +78,10 @@ class SynthPlan:
 
 
 def synthesize(folder: Path, plan: SynthPlan, workers: int = 1, progress: Progress = lambda done, total: None) -> DatasetInfo:
-    """Makes the missing shards of a dataset and then its description.
+    """Makes the missing and the damaged shards of a dataset and then its description.
 
     Args:
-        folder: of the dataset; shards that are there are kept.
+        folder: of the dataset; shards that are whole are kept.
         workers: processes; 1 works in this one.
         progress: is told the pictures done and the pictures in all.
 
@@ -85,10 +89,9 @@ def synthesize(folder: Path, plan: SynthPlan, workers: int = 1, progress: Progre
         InputError: the folder holds another dataset.
     """
     info = _info(plan)
-    if (folder / "dataset.json").is_file() and read_info(folder) == info:
-        return info
-    jobs = [(split, index) for split in plan.splits for index in range(split.shards)]
-    missing = [(folder, plan, split, index) for split, index in jobs if not shard_path(folder, split.name, index).is_file()]
+    if (folder / INFO_NAME).is_file() and read_info(folder) != info:
+        raise InputError(f"{folder} holds another dataset", _ANOTHER)
+    missing = [(folder, plan, split, index) for split in plan.splits for index in _missing(folder, plan, split)]
     total = sum(split.people * split.shots for split in plan.splits)
     done = total - sum(_people_in(split, index) * split.shots for _, _, split, index in missing)
     progress(done, total)
@@ -127,6 +130,24 @@ def _info(plan: SynthPlan) -> DatasetInfo:
     splits = tuple(SplitInfo(s.name, s.people * s.shots, s.people, s.shards) for s in plan.splits)
     return DatasetInfo("synthetic", plan.size, head.name, head.sha256, head.psi_layout, TRAIT_VECTOR_SIZE, plan.seed, splits,
                        "studio people; colour premultiplied by alpha" + (", some with glasses" if plan.glasses else ""))
+
+
+def _missing(folder: Path, plan: SynthPlan, split: SplitPlan) -> list[int]:
+    """Shards of a split that are not there or damaged. Raises InputError when one that is there is not of this plan."""
+    population = Population(load_open_head(), split.name, plan.seed, plan.size, split.shots, plan.glasses)
+    missing = []
+    for index in range(split.shards):
+        path = shard_path(folder, split.name, index)
+        try:
+            with safe_open(path, framework="numpy") as shard:
+                pictures, first = shard.get_slice("sample.rgba").get_shape(), shard.get_slice("sample.psi")[:1][0]
+        except (OSError, SafetensorError):
+            missing.append(index)
+            continue
+        wanted = population.shots(index * PEOPLE_PER_SHARD)[0].psi
+        if pictures[:2] != [_people_in(split, index) * split.shots, plan.size] or not np.allclose(first, wanted, atol=1e-5):
+            raise InputError(f"{path} belongs to another dataset", _ANOTHER)
+    return missing
 
 
 def _people_in(split: SplitPlan, index: int) -> int:

@@ -31,8 +31,10 @@ from agora_app.settings.store import SettingsStore
 from agora_app.theme import set_role
 
 CONTROL_WIDTH = 210
-PATHS = {"recording.folder": "folder", "source.path": "file", "identity.pack": "file"}
-_WORDS = {"cpu": "CPU", "opengl": "OpenGL", "cuda": "CUDA", "vmc": "VMC", "osc": "OSC"}
+PATHS = {"recording.folder": "folder", "source.path": "file", "identity.pack": "file", "training.dataset": "folder",
+         "training.photos": "folder", "training.data_folder": "folder", "training.runs_folder": "folder",
+         "training.recipe_file": "file"}
+_WORDS = {"recipe": "As the recipe", "cpu": "CPU", "opengl": "OpenGL", "cuda": "CUDA", "vmc": "VMC", "osc": "OSC"}
 
 
 @dataclass(frozen=True)

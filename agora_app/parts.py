@@ -1,15 +1,70 @@
-"""Small parts of the wizard's pages."""
+"""Parts that several windows are made of: pages with a heading, the list of steps, cards to choose from, large figures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QPainter, QPainterPath, QPixmap
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget, QWizard, QWizardPage
 
 from agora_app.icons import icon
 from agora_app.theme import set_role, theme
+
+
+class Page(QWizardPage):
+    """A page with a heading and a line below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(16, 20, 16, 8)
+        self.column.setSpacing(12)
+        self.heading, self.lead = QLabel(), muted("")
+        set_role(self.heading, "heading")
+        self.column.addWidget(self.heading)
+        self.column.addWidget(self.lead)
+
+    def set_heading(self, heading: str, lead: str) -> None:
+        """The words at the top."""
+        self.heading.setText(heading)
+        self.lead.setText(lead)
+        self.setAccessibleName(heading)
+
+
+class StepList(QWidget):
+    """Which steps there are and which one is shown."""
+
+    def __init__(self, titles: Sequence[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedWidth(190)
+        self._titles = tuple(titles)
+        self.labels = [QLabel() for _ in titles]
+        column = QVBoxLayout(self)
+        column.setContentsMargins(20, 28, 12, 12)
+        column.setSpacing(14)
+        for label in self.labels:
+            column.addWidget(label)
+        column.addStretch(1)
+        self.show_step(0)
+
+    def show_step(self, number: int) -> None:
+        """Mark the steps that are over with a tick and the present one with an arrow and weight."""
+        for place, (label, title) in enumerate(zip(self.labels, self._titles, strict=True)):
+            sign = "✓" if place < number else "›" if place == number else "·"
+            label.setText(f"{sign}  {title}")
+            font = label.font()
+            font.setBold(place == number)
+            label.setFont(font)
+            label.setEnabled(place <= number)
+
+
+def style_buttons(wizard: QWizard, *kinds: QWizard.WizardButton) -> None:
+    """Let buttons of a wizard stand out as the way forward."""
+    for kind in kinds:
+        set_role(wizard.button(kind), "primary")
+        wizard.style().polish(wizard.button(kind))  # it was polished as an ordinary button when it was made
 
 
 class Choice(QPushButton):
@@ -31,8 +86,8 @@ class Choice(QPushButton):
         grid.setHorizontalSpacing(16)
         grid.setVerticalSpacing(2)
         grid.addWidget(Symbol(icon_name), 0, 0, 2, 1)
-        grid.addWidget(self._title, 0, 1)
-        grid.addWidget(self._words, 1, 1)
+        grid.addWidget(self._title, 0, 1, Qt.AlignmentFlag.AlignBottom)
+        grid.addWidget(self._words, 1, 1, Qt.AlignmentFlag.AlignTop)
         grid.setColumnStretch(1, 1)
         for label in self.findChildren(QLabel):
             label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -43,6 +98,29 @@ class Choice(QPushButton):
         self._words.setText(words)
         self.setAccessibleDescription(words)
         self.setToolTip(words)
+
+
+class Figure(QFrame):
+    """A number to be read from afar, with its name."""
+
+    def __init__(self, name: str, tooltip: str) -> None:
+        super().__init__()
+        set_role(self, "card")
+        self.setToolTip(tooltip)
+        self.value = QLabel()
+        self.value.setTextFormat(Qt.TextFormat.RichText)
+        self.value.setAccessibleName(name)
+        self.name = QLabel(name)
+        set_role(self.name, "muted")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(10, 6, 6, 6)
+        column.setSpacing(0)
+        column.addWidget(self.value)
+        column.addWidget(self.name)
+
+    def show_value(self, number: str, unit: str = "") -> None:
+        size = round(1.5 * self.fontInfo().pixelSize())
+        self.value.setText(f'<span style="font-size:{size}px; font-weight:600">{number}</span>&nbsp;{unit}')
 
 
 class Symbol(QLabel):

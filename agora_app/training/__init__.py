@@ -1,0 +1,1 @@
+"""The training wizard and its monitor."""

@@ -1,0 +1,1 @@
+"""What the training wizard knows and does, without widgets."""

@@ -1,0 +1,135 @@
+"""What the training commands answer: typed, and refused where it is not what was agreed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that stands in the way, or might.
+
+    Attributes:
+        what: what is wrong.
+        mend: what the user can do about it.
+        blocking: it must be mended before one can go on.
+    """
+
+    what: str
+    mend: str = ""
+    blocking: bool = True
+
+
+class Answer(BaseModel):
+    """Part of an answer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Finding(Answer):
+    """One thing that was found in a dataset, on `count` pictures or people, the first of which are named."""
+
+    severity: Literal["blocking", "warning", "note"]
+    what: str
+    count: int = 0
+    files: tuple[str, ...] = ()
+    mend: str = ""
+
+
+class DataInfo(Answer):
+    """What a dataset holds."""
+
+    kind: str = ""
+    size: int = 0
+    images: int = 0
+    people: int = 0
+
+
+class CheckAnswer(Answer):
+    """Of `data check`."""
+
+    findings: tuple[Finding, ...] = ()
+    ok: bool
+    info: DataInfo = DataInfo()
+
+    @property
+    def sorted_findings(self) -> tuple[Finding, ...]:
+        """What stops one first, notes last."""
+        order = ("blocking", "warning", "note")
+        return tuple(sorted(self.findings, key=lambda finding: order.index(finding.severity)))
+
+    @property
+    def is_usable(self) -> bool:
+        return self.ok and all(finding.severity != "blocking" for finding in self.findings)
+
+
+class ProbeProblem(Answer):
+    """Why a training would fail here."""
+
+    what: str
+    mend: str = ""
+
+
+class ProbeAnswer(Answer):
+    """Of `train --probe`: what a training needs on this machine, and how fast it is."""
+
+    seconds: float = Field(ge=0)
+    memory_bytes: int = Field(ge=0)
+    disk_bytes: int = Field(ge=0)
+    images_per_second: float = Field(ge=0)
+    problems: tuple[ProbeProblem, ...] = ()
+
+
+class Measure(Answer):
+    """One measured quality, with the best and the worst that could be expected beside it."""
+
+    name: str
+    value: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
+    better: Literal["lower", "higher"] = "lower"
+    meaning: str = ""
+
+
+class EvaluationAnswer(Answer):
+    """Of `evaluate`."""
+
+    rows: tuple[Measure, ...]
+
+
+class CurvePoint(Answer):
+    """Error that remains with a number of blendshapes."""
+
+    components: int
+    error: float
+
+
+class DistillAnswer(Answer):
+    """Of `distill`."""
+
+    curve: tuple[CurvePoint, ...] = ()
+    pack: str
+
+
+Kind = TypeVar("Kind", bound=Answer)
+
+
+def read_answer(path: Path, kind: type[Kind]) -> Kind:
+    """Read the file that a command has written; numbers that are none count as not known.
+
+    Raises:
+        InputError: it is missing or not what was agreed.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _name: None)
+        return kind.model_validate(values)
+    except (OSError, ValueError, RecursionError, ValidationError) as error:
+        reason = f"{error.errors()[0]['msg']}" if isinstance(error, ValidationError) else str(error)
+        raise InputError(f"the answer cannot be read: {reason}", "try again; if it stays, look into the log") from error

@@ -1,0 +1,236 @@
+"""Small parts of the training wizard: findings and problems as cards, a bar for work under way, rows of the form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from agora_app.fields import FieldRow, FieldSpec, fields_of
+from agora_app.log import shorten_home
+from agora_app.settings.model import Training
+from agora_app.settings.store import SettingsStore
+from agora_app.theme import current_colors, set_role, theme
+from agora_app.training.models.answers import Finding, Problem
+from agora_app.training.models.task import ChildTask
+
+SHOWN_FILES = 4
+_LEVELS = {"blocking": ("✗", "bad"), "warning": ("!", "warn"), "note": ("i", "accent"), "ok": ("✓", "ok")}
+
+
+class FindingCard(QFrame):
+    """What is so, how much of it, where, and how to mend it. The mark says without colour how grave it is.
+
+    Args:
+        level: "blocking", "warning", "note" or "ok".
+    """
+
+    def __init__(self, level: str, what: str, mend: str = "", count: int = 0, files: Sequence[str] = ()) -> None:
+        super().__init__()
+        set_role(self, "card")
+        self.level, self.what = level, what
+        self._role = _LEVELS[level][1]
+        self.mark = QLabel(_LEVELS[level][0])
+        self.mark.setFixedWidth(18)
+        font = self.mark.font()
+        font.setBold(True)
+        self.mark.setFont(font)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(12, 8, 12, 8)
+        grid.setHorizontalSpacing(10)
+        grid.setVerticalSpacing(2)
+        grid.addWidget(self.mark, 0, 0, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignHCenter)
+        grid.addWidget(wrapping(sentence(shorten_home(what))), 0, 1)
+        if count:
+            grid.addWidget(QLabel(f"× {count:,}"), 0, 2, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight)
+        if mend:
+            grid.addWidget(muted_wrapping(sentence(self.tr("To mend it: {0}").format(shorten_home(mend)))), 1, 1, 1, 2)
+        if files:
+            more = self.tr(" and {0} more").format(count - SHOWN_FILES) if count > SHOWN_FILES else ""
+            names = muted_wrapping(", ".join(files[:SHOWN_FILES]) + more)
+            names.setToolTip("\n".join(files[:40]))
+            grid.addWidget(names, 2, 1, 1, 2)
+        grid.setColumnStretch(1, 1)
+        words = {"blocking": self.tr("stops you"), "warning": self.tr("warning"), "note": self.tr("note"), "ok": self.tr("fine")}
+        self.setAccessibleName(f"{words[level]}: {what}. {mend}")
+        self._paint()
+        theme().changed.connect(self._paint)
+
+    def _paint(self) -> None:
+        self.mark.setStyleSheet(f"color: {getattr(current_colors(), self._role).name()};")
+
+
+class FindingList(QScrollArea):
+    """Cards below each other, as high as it is given room."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cards: list[FindingCard] = []
+        self._shown: tuple | None = None
+        body = QWidget()
+        body.setProperty("page", True)
+        self._column = QVBoxLayout(body)
+        self._column.setContentsMargins(0, 0, 8, 0)
+        self._column.setSpacing(6)
+        self._column.addStretch(1)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAccessibleName(self.tr("Findings"))
+        self.setWidget(body)
+
+    def show_findings(self, findings: Sequence[Finding]) -> None:
+        self._show([(finding.severity, finding.what, finding.mend, finding.count, finding.files) for finding in findings])
+
+    def show_problems(self, problems: Sequence[Problem], fine: str = "") -> None:
+        """Show problems; `fine` is said when there are none that stop one."""
+        cards = [("blocking" if problem.blocking else "warning", problem.what, problem.mend, 0, ()) for problem in problems]
+        if fine and not any(problem.blocking for problem in problems):
+            cards.append(("ok", fine, "", 0, ()))
+        self._show(cards)
+
+    def _show(self, cards: list[tuple]) -> None:
+        if tuple(cards) == self._shown:
+            return
+        self._shown = tuple(cards)
+        for card in self.cards:
+            self._column.removeWidget(card)
+            card.hide()
+            card.deleteLater()
+        self.cards = [FindingCard(*card) for card in cards]
+        for place, card in enumerate(self.cards):
+            self._column.insertWidget(place, card)
+
+
+class TaskBar(QWidget):
+    """The one button of a step, how far its work is, and what it says.
+
+    Signals:
+        wanted: the button was pressed while nothing runs.
+
+    Args:
+        task: what is shown; it is cancelled with the same button.
+    """
+
+    wanted = Signal()
+
+    def __init__(self, task: ChildTask, start: str, tooltip: str) -> None:
+        super().__init__()
+        self._task, self._start_text, self._start_tooltip = task, start, tooltip
+        self._can_start = True
+        self.button = QPushButton()
+        self.button.setAutoDefault(False)
+        self.button.clicked.connect(self._on_button)
+        self.bar = QProgressBar(textVisible=False)
+        self.bar.setAccessibleName(self.tr("Progress"))
+        self.words = muted_wrapping("")
+        row = QHBoxLayout()
+        row.setSpacing(12)
+        row.addWidget(self.button)
+        row.addWidget(self.bar, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(row)
+        column.addWidget(self.words)
+        policy = self.bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(policy)
+        task.running_changed.connect(self.show_state)
+        task.progressed.connect(self._on_progress)
+        self.show_state()
+
+    def set_start(self, text: str, can_start: bool) -> None:
+        """Words of the button, and whether the work may begin."""
+        self._start_text, self._can_start = text, can_start
+        self.show_state()
+
+    def show_state(self) -> None:
+        running = self._task.is_running
+        self.button.setText(self.tr("Stop") if running else self._start_text)
+        self.button.setToolTip(self.tr("Stop this step") if running else self._start_tooltip)
+        self.button.setEnabled(running or self._can_start)
+        self.bar.setVisible(running)
+        if running:
+            self.bar.setRange(0, 0)
+            self.words.setText("")
+        self.words.setVisible(running)
+
+    def _on_button(self) -> None:
+        if self._task.is_running:
+            self.button.setEnabled(False)
+            self._task.cancel()
+        else:
+            self.wanted.emit()
+
+    def _on_progress(self, share: float, words: str) -> None:
+        self.bar.setRange(0, 0 if share < 0 else 1000)
+        if share >= 0:
+            self.bar.setValue(round(1000 * share))
+        self.words.setText(words)
+
+
+class FormCard(QFrame):
+    """Settings of the training form, one below the other."""
+
+    def __init__(self, store: SettingsStore, names: Sequence[str]) -> None:
+        super().__init__()
+        set_role(self, "card")
+        specs = {spec.name: spec for spec in fields_of("training", Training)}
+        self.rows = {name: FieldRow(store, specs[name]) for name in names}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(1, 1, 1, 1)
+        column.setSpacing(0)
+        for place, row in enumerate(self.rows.values()):
+            row.setProperty("setting", True)
+            row.setProperty("first", place == 0)
+            column.addWidget(row)
+        store.changed.connect(self._on_settings)
+
+    def _on_settings(self, section: str) -> None:
+        if section == "training":
+            for row in self.rows.values():
+                row.show_value()
+
+
+def field(name: str) -> FieldSpec:
+    """The field of the training form with a name."""
+    return next(spec for spec in fields_of("training", Training) if spec.name == name)
+
+
+def sentence(text: str) -> str:
+    """With a capital first and a full stop last."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?', '…')) or not text else '.'}"
+
+
+def problem_words(problem: Problem) -> str:
+    """A problem as running text."""
+    mend = QCoreApplication.translate("Training", "To mend it: {0}").format(problem.mend) if problem.mend else ""
+    return " ".join(sentence(part) for part in (problem.what, mend) if part)
+
+
+def wrapping(text: str) -> QLabel:
+    """Words over as many lines as they need; long paths can be broken at their separators."""
+    label = QLabel(text.replace("/", "/\u200b").replace("\\", "\\\u200b"))
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    return label
+
+
+def muted_wrapping(text: str) -> QLabel:
+    """Such words, less important."""
+    label = wrapping(text)
+    set_role(label, "muted")
+    return label
