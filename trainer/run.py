@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.assets import write_atomically
-from core.errors import InputError
+from core.errors import InputError, OutputError
 from core.head.library import load_open_head
 from core.head.model import HeadModel
 from core.networks.head_generator import HeadGenerator
 from core.run_folder import RunFolder
 from trainer.checkpoint import CheckpointStore
+from trainer.data.dataset import Dataset
+from trainer.generator_teacher import GeneratorPrior
 from trainer.recipe import Recipe, recipe_from_json
 from trainer.snapshots import SnapshotStore, choose, read_generator
 from trainer.state import Training
@@ -34,10 +36,12 @@ class RunRecord:
 
 
 def write_record(folder: RunFolder, record: RunRecord) -> None:
-    """Writes `recipe.json`."""
-    folder.path.mkdir(parents=True, exist_ok=True)
+    """Writes `recipe.json`. Raises OutputError when the folder cannot be made or written."""
     content = {"data": str(record.data.resolve()), "recipe": record.recipe.to_json()}
-    write_atomically(folder.recipe, (json.dumps(content, indent=1) + "\n").encode())
+    try:
+        write_atomically(folder.recipe, (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as error:
+        raise OutputError(f"{folder.path} cannot be written: {error.strerror or error}", "choose another folder") from error
 
 
 def read_record(folder: RunFolder) -> RunRecord:
@@ -78,3 +82,11 @@ def averaged_generator(folder: Path, head: HeadModel) -> HeadGenerator:
         raise InputError(f"{folder}: the run has learned nothing yet", "train it first")
     with Engine(EngineSettings("cpu")) as engine:
         return Training.resumed(checkpoint, engine, head).average
+
+
+def prior_of(record: RunRecord, name: str = "") -> GeneratorPrior:
+    """Where the people of a run's generator come from: the studio's traits, or free latents on the shapes of the dataset."""
+    dataset = Dataset.open(record.data)
+    if dataset.info.latent_size:
+        return GeneratorPrior("studio", name=name or "Agora", creator="AGORA live", licence="CC0-1.0")
+    return GeneratorPrior("normal", dataset.people("train").shape, name=name or record.data.name)
