@@ -14,6 +14,7 @@ from core.avatar.model import Avatar
 from core.avatar.response import DrivingResponse, logit
 from core.avatar.resting import ScoreReader
 from core.avatar.sources import IdentitySource
+from core.errors import InputError
 from core.head.model import HeadModel
 from core.tracking.mediapipe_landmarker import SCORE_NAMES
 from core.types import FloatArray, HeadParams
@@ -87,7 +88,11 @@ def fit_response(source: IdentitySource, head: HeadModel, seeds: Sequence[int], 
 
 def collect(source: IdentitySource, head: HeadModel, seeds: Sequence[int], settings: ResponseSettings,
             progress: Callable[[float], None] = lambda _: None) -> Readings:
-    """Render sampled expressions of people and read their scores. Pictures without a found face are left out."""
+    """Render sampled expressions of people and read their scores. Pictures without a found face are left out.
+
+    Raises:
+        InputError: nobody's face was found.
+    """
     rng = np.random.default_rng(settings.seed)
     sampler = PsiSampler(head)
     rows: list[tuple] = []
@@ -104,6 +109,8 @@ def collect(source: IdentitySource, head: HeadModel, seeds: Sequence[int], setti
                 if scores is not None:
                     rows.append((psi, rotation, scores, rest, person))
             progress((person + 1) / len(seeds))
+    if not rows:
+        raise InputError(f"the landmarker found no face on any of {len(seeds)} people", "a driving response cannot be fitted")
     return Readings(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 

@@ -150,7 +150,7 @@ class CpuPerformer:
         with timed(timer, "drive"):
             self.avatar.pose(self.avatar.coefficients(psi), motion, self._cloud)
         with timed(timer, "render"):
-            return self._backend.renderer.render(self._cloud, camera, None)
+            return self._backend.renderer.render(self.avatar.seen_from(camera, self._cloud), camera, None)
 
     def close(self) -> None:
         """Memory is freed as it goes out of use."""

@@ -56,11 +56,11 @@ def measure_backend_parity(pack: AvatarPack, identity: Identity, size: int = 256
         motion, results = probe_motion(identity), []
         for face in range(faces):
             psi = probe_psi(pack.manifest.psi, face)
-            clouds = [avatar.pose(avatar.coefficients(psi), motion) for avatar in (quick, exact)]
             for yaw in yaws:
                 camera = orbit_camera(yaw, 0.1, size, size)
                 cpu, opengl, opengl_bytes, on_device = (performer.draw(psi, motion, camera) / 255 for performer in performers)
-                same, full = (_reference(cloud, camera) for cloud in clouds)
+                same, full = (_reference(avatar.seen_from(camera, avatar.pose(avatar.coefficients(psi), motion)), camera)
+                              for avatar in (quick, exact))
                 results.append([psnr(cpu, same), psnr(opengl, same), psnr(opengl_bytes, same), psnr(on_device, opengl),
                                 psnr(on_device, full)])
     finally:

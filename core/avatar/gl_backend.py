@@ -158,7 +158,7 @@ class UploadPerformer:
         with timed(backend.timer, "drive"):
             self.avatar.pose(self.avatar.coefficients(psi), motion, self._cloud)
         with timed(backend.timer, "render"):
-            return backend.renderer.render(self._cloud, camera)
+            return backend.renderer.render(self.avatar.seen_from(camera, self._cloud), camera)
 
     def close(self) -> None:
         self._backend.forget(self)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.avatar.basis import AttributeBasis
 from core.avatar.identity import Identity
-from core.avatar.kernels import BLOCK_ROWS, STATIC_ROW
+from core.avatar.kernels import BLOCK_ROWS, FACING, FACING_SOFTNESS, STATIC_ROW
 from core.avatar.motion import HeadMotion
 from core.avatar.pack import AvatarPack
 from core.errors import DeviceError
@@ -24,7 +24,8 @@ from core.render.opengl import LAYERS, WIDTH
 from core.types import Camera, FloatArray
 
 PLANES_PER_TEXEL = 4
-_RESTING_LAYERS = 6  # as move.frag names them
+_RESTING_LAYERS = 6  # as move.frag names them; one more with soft facing
+_SOFT_FACING = ("SOFT_FACING", f"FACING {FACING}", f"FACING_SOFTNESS {FACING_SOFTNESS}")
 _SAMPLERS = ("xyz_planes", "rotation_planes", "scale_planes", "opacity_planes")
 
 
@@ -37,7 +38,7 @@ class PackOnDevice:
 
     def __init__(self, pack: AvatarPack, device: Device) -> None:
         self.pack, self.device = pack, device
-        additive = pack.manifest.rotation == "additive"
+        additive, self.soft_facing = pack.manifest.rotation == "additive", pack.manifest.facing == "soft"
         blocks = pack.basis[0].row_blocks
         planes = [plane_texels(basis) for basis in pack.basis]
         self._counts = tuple(float(texels.shape[0]) for texels in planes)
@@ -54,7 +55,7 @@ class PackOnDevice:
             texture.allocate(blocks, BLOCK_ROWS)
         self._target = Target(*((texture, None) for texture in self.residuals))
         self._blend = CoverPass("core.avatar/rows.frag", (f"ROTATION_CHANNELS {pack.basis[1].channels}",))
-        self.move = CoverPass("core.avatar/move.frag", ("ADDITIVE",) if additive else ())
+        self.move = CoverPass("core.avatar/move.frag", additive * ("ADDITIVE",) + self.soft_facing * _SOFT_FACING)
 
     def _check(self, blocks: int, planes: list[NDArray[np.int8]]) -> None:
         side = max(BLOCK_ROWS, blocks, int(sum(self._counts)), *(texels.shape[1] for texels in planes))
@@ -123,6 +124,8 @@ class PersonOnDevice:
                     head_turn=(math.cos(angle), math.sin(angle), math.cos(angle / 2), math.sin(angle / 2)),
                     turn_axis=motion.axis, neck_joint=self._identity.neck_joint, head_shift=motion.head_shift,
                     body_shift=motion.body_shift, view_depth=camera.world_to_camera[2])
+        if pack.soft_facing:
+            program.set(eye=camera.position)
         pack.move.run(self._target)
         self._depth_data[-1, -1] = np.nan  # stays when a device that is gone ignores what it is told
         self._target.read(3, R32F, self._depth_data)
@@ -176,7 +179,8 @@ def weight_table(pack: AvatarPack) -> tuple[NDArray[np.intp], FloatArray]:
 
 def resting_texels(identity: Identity, rows: int) -> FloatArray:
     """All that moves a person's Gaussians and never changes, [layers, rows, 1024, 4], as move.frag reads it."""
-    texels = np.zeros((_RESTING_LAYERS, rows * WIDTH, 4), np.float32)
+    soft = len(identity.closed) > 0
+    texels = np.zeros((_RESTING_LAYERS + soft, rows * WIDTH, 4), np.float32)
     base, filled = identity.gaussians, texels[:, :len(identity)]
     filled[0, :, :3], filled[0, :, 3] = base.xyz, base.opacity
     filled[1, :, :3], filled[1, :, 3] = base.scale, identity.opacity_gain
@@ -184,7 +188,9 @@ def resting_texels(identity: Identity, rows: int) -> FloatArray:
     filled[3, :, :3], filled[3, :, 3] = identity.offset, identity.neck_weight
     for layer in range(2):
         filled[4 + layer, :, :3], filled[4 + layer, :, 3] = identity.tangents[:, layer], identity.axis[:, layer]
-    return texels.reshape(_RESTING_LAYERS, rows, WIDTH, 4)
+    if soft:
+        filled[6, :, :3], filled[6, :, 3] = identity.normal, identity.closed
+    return texels.reshape(len(texels), rows, WIDTH, 4)
 
 
 def _filled(texels, data: NDArray, layered: bool = False) -> Texture:

@@ -37,6 +37,8 @@ class Identity:
         neck_joint: [3] float32 metres, where the head turns.
         tags: words that describe the person.
         rest_scores: [52] float32, what the face landmarker reads on the resting face, or empty when nobody has looked.
+        normal: [N, 3] float32 outward normals in the Gaussians' own axes, in packs with soft facing; else empty.
+        closed: [N] float32, share of the soft facing that applies; empty as above.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Identity:
     neck_joint: FloatArray
     tags: tuple[str, ...] = ()
     rest_scores: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    normal: FloatArray = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    closed: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __len__(self) -> int:
         return len(self.gaussians)
@@ -66,15 +70,19 @@ class Identity:
 
     def tensors(self) -> dict[str, NDArray]:
         g = self.gaussians
+        facing = {"normal": self.normal, "closed": self.closed} if len(self.closed) else {}
         return {"xyz": g.xyz, "scale": g.scale, "quat": g.quat, "rgb": g.rgb, "opacity": g.opacity, "latent": self.latent,
                 "row": self.row, "offset": self.offset, "tangents": self.tangents, "axis": self.axis,
                 "opacity_gain": self.opacity_gain, "neck_weight": self.neck_weight, "neck_joint": self.neck_joint,
-                "rest_scores": self.rest_scores}
+                "rest_scores": self.rest_scores, **facing}
 
 
 def check_identity(where: str, tensors: dict[str, NDArray], name: str, seed: int | None, tags: tuple[str, ...],
-                   latent_size: int, rows: int) -> Identity:
+                   latent_size: int, rows: int, facing: str = "none") -> Identity:
     """Builds an identity from untrusted tensors.
+
+    Args:
+        facing: as the pack's manifest declares it.
 
     Raises:
         PackError: a tensor is missing, of the wrong type or shape, not finite or out of range.
@@ -86,6 +94,8 @@ def check_identity(where: str, tensors: dict[str, NDArray], name: str, seed: int
     shapes |= {"latent": (latent_size,), "row": (n,), "offset": (n, 3), "tangents": (n, 2, 3), "axis": (n, 2),
                "opacity_gain": (n,), "neck_weight": (n,), "neck_joint": (3,)}
     shapes["rest_scores"] = (SCORE_COUNT,) if len(tensors.get("rest_scores", ())) else (0,)
+    if facing == "soft":
+        shapes |= {"normal": (n, 3), "closed": (n,)}
     if set(tensors) != set(shapes):
         odd = sorted(set(tensors) ^ set(shapes))[0]
         raise PackError(f"{where}/{odd}: is {'missing' if odd in shapes else 'unexpected'}")
@@ -98,9 +108,12 @@ def check_identity(where: str, tensors: dict[str, NDArray], name: str, seed: int
     row = tensors["row"]
     if row.min() < STATIC_ROW or row.max() >= rows:
         raise PackError(f"{where}/row: out of range")
+    if facing == "soft" and not 0 <= tensors["closed"].min() <= tensors["closed"].max() <= 1:
+        raise PackError(f"{where}/closed: out of range")
     gaussians = Gaussians(*(tensors[key] for key in _GAUSSIAN_SHAPES))
     rest = (tensors[key] for key in ("row", "offset", "tangents", "axis", "opacity_gain", "neck_weight", "neck_joint"))
-    return Identity(name, seed, tensors["latent"], gaussians, *rest, tags, tensors["rest_scores"])
+    seen = (tensors["normal"], tensors["closed"]) if facing == "soft" else ()
+    return Identity(name, seed, tensors["latent"], gaussians, *rest, tags, tensors["rest_scores"], *seen)
 
 
 def parse_seed(text: str | int) -> int:

@@ -12,6 +12,7 @@ STATIC_ROW = -1
 MIN_SCALE = 1e-5  # metres, official run time (AGORA-M)
 OPACITY_LOW = -0.001 + 1e-6
 OPACITY_HIGH = 1.001 - 1e-6
+FACING, FACING_SOFTNESS = 0.2, 0.06  # as in core.networks.head_generator: cosine between view and normal at half fading
 ROUNDNESS = 0.015  # as in core.studio.pose: rounder patches have no meaningful long axis and keep their own
 _GROUP = 8
 _FAST = {"contract", "nsz", "arcp", "nnan", "ninf", "reassoc"}
@@ -239,3 +240,32 @@ def turn_at_neck(neck_weight, rotation, axis, angle, pivot, head_shift, body_shi
         quat[n, 1] = qw * x0 + ax * w0 + ay * z0 - az * y0
         quat[n, 2] = qw * y0 - ax * z0 + ay * w0 + az * x0
         quat[n, 3] = qw * z0 + ax * y0 - ay * x0 + az * w0
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def fade_averted(xyz, quat, normal, closed, centre, opacity):
+    """Fades what looks away from the camera, in place: soft culling of the inside and the far side of a closed skin.
+
+    The opacity is multiplied by 1 − closed · (1 − σ((FACING − view · n) / FACING_SOFTNESS)).
+
+    Args:
+        xyz, quat: [N, 3], [N, 4] of the moved Gaussians; quaternions of unit length.
+        normal: [N, 3] outward normals in the Gaussians' own axes, unit length.
+        closed: [N] share of the fading that applies.
+        centre: [3] the camera, metres.
+        opacity: [N], changed.
+    """
+    one, two = float32(1.0), float32(2.0)
+    slope, level = float32(1.0 / FACING_SOFTNESS), float32(FACING)
+    for n in range(closed.shape[0]):
+        share = closed[n]
+        if share == 0:
+            continue
+        w, x, y, z = quat[n, 0], quat[n, 1], quat[n, 2], quat[n, 3]
+        nx, ny, nz = normal[n, 0], normal[n, 1], normal[n, 2]
+        # n + 2 v × (v × n + w n)
+        tx, ty, tz = y * nz - z * ny + w * nx, z * nx - x * nz + w * ny, x * ny - y * nx + w * nz
+        nx, ny, nz = nx + two * (y * tz - z * ty), ny + two * (z * tx - x * tz), nz + two * (x * ty - y * tx)
+        vx, vy, vz = xyz[n, 0] - centre[0], xyz[n, 1] - centre[1], xyz[n, 2] - centre[2]
+        away = (vx * nx + vy * ny + vz * nz) / math.sqrt(vx * vx + vy * vy + vz * vz + float32(1e-20))
+        opacity[n] *= one - share * (one - one / (one + math.exp((away - level) * slope)))

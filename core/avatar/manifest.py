@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,31 @@ NECKS = ("one", "weights")
 ROTATIONS = ("additive", "relative")
 SCALES = ("additive", "strain")
 KINDS = ("studio", "generator", "official", "photo")
+FACINGS = ("none", "soft")
+PRIORS = ("studio", "normal")
 FEATURES = ("pose_matrices", "pose_by_latent", "jaw_by_expression")
 MAX_ROWS = 1 << 20
 MAX_COMPONENTS = 512
 MAX_LATENT = 4096
+_LARGEST_SIZE, _LONGEST_WORD = 1 << 16, 64  # of what a generator's configuration may hold
+
+
+@dataclass(frozen=True)
+class GeneratorDeclaration:
+    """What a pack says about the generator it holds.
+
+    Attributes:
+        prior: where z and shape of a seed come from. ``studio``: the traits of the seed (`core.studio.sample_traits`) as
+            `core.studio.trait_vector` writes them, and their shape. ``normal``: z is normally distributed, the shape a row of
+            the pack's table; both are drawn by torch's generator on the processor, seeded with the seed.
+        config: canonical JSON text of a `core.networks.head_generator.HeadGeneratorConfig`.
+    """
+
+    prior: str
+    config: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"prior": self.prior, "config": json.loads(self.config)}
 
 
 @dataclass(frozen=True)
@@ -46,6 +68,9 @@ class PackManifest:
             (I + U) S (I + U).
         features: what the regressor sees beside (w, ψ); see `core.avatar.regressor`.
         surface: fingerprint of the surface samples that the rows were made on (empty when the rows are not on a mesh).
+        facing: ``soft``: Gaussians fade as they look away from the camera, see `core.avatar.kernels.fade_averted`; each identity
+            has a normal and a share per Gaussian.
+        generator: of packs of kind generator, None for all others.
         minor: minor format version of the file.
     """
 
@@ -65,6 +90,8 @@ class PackManifest:
     surface: str = ""
     creator: str = ""
     licence: str = ""
+    facing: str = "none"
+    generator: GeneratorDeclaration | None = None
     minor: int = FORMAT_MINOR
 
     @property
@@ -73,7 +100,10 @@ class PackManifest:
         return 3, 3 if self.rotation == "relative" else 4, 3, 1
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        added = {} if self.facing == "none" else {"facing": self.facing}
+        if self.generator is not None:
+            added["generator"] = self.generator.to_json()
+        return added | {
             "format": FORMAT_NAME, "version": [FORMAT_MAJOR, self.minor],
             "name": self.name, "kind": self.kind, "creator": self.creator, "licence": self.licence,
             "head": {"name": self.head_name, "sha256": self.head_sha256, "surface": self.surface},
@@ -94,8 +124,9 @@ def parse_manifest(path: Path, raw: Mapping[str, Any]) -> PackManifest:
     _check_version(path, raw)
     reader = _Fields(path, raw)
     head, psi, components = reader.table("head"), reader.table("psi"), reader.table("components")
+    kind = reader.choice("kind", KINDS)
     return PackManifest(
-        name=reader.text("name"), kind=reader.choice("kind", KINDS), creator=reader.text("creator", ""),
+        name=reader.text("name"), kind=kind, creator=reader.text("creator", ""),
         licence=reader.text("licence", ""),
         head_name=head.text("name"), head_sha256=head.text("sha256"), surface=head.text("surface", ""),
         psi=PsiLayout(*(psi.count(key, 0, MAX_COMPONENTS) for key in ("expression", "jaw", "eyes", "eyelids"))),
@@ -104,9 +135,15 @@ def parse_manifest(path: Path, raw: Mapping[str, Any]) -> PackManifest:
         components=tuple(components.count(key, 0, MAX_COMPONENTS) for key in ("xyz", "rotation", "scale", "opacity")),
         anchors=reader.choice("anchors", ANCHORS), neck=reader.choice("neck", NECKS),
         rotation=reader.choice("rotation", ROTATIONS), scale=reader.choice("scale", SCALES),
-        features=reader.choices("features", FEATURES),
+        features=reader.choices("features", FEATURES), facing=reader.choice("facing", FACINGS, "none"),
+        generator=_declaration(reader) if kind == "generator" else None,
         minor=raw["version"][1],
     )
+
+
+def _declaration(reader: _Fields) -> GeneratorDeclaration:
+    table = reader.table("generator")
+    return GeneratorDeclaration(table.choice("prior", PRIORS), table.sizes("config"))
 
 
 def _check_version(path: Path, raw: Mapping[str, Any]) -> None:
@@ -139,8 +176,8 @@ class _Fields:
             raise self._error(key, f"must be a whole number in {low}..{high}")
         return value
 
-    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
-        value = self.text(key)
+    def choice(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        value = self.text(key, default)
         if value not in allowed:
             raise self._error(key, f"must be one of {', '.join(allowed)}")
         return value
@@ -150,6 +187,15 @@ class _Fields:
         if len(set(map(str, values))) != len(values) or any(v not in allowed for v in values):
             raise self._error(key, f"may list {', '.join(allowed)}, each once")
         return tuple(values)
+
+    def sizes(self, key: str) -> str:
+        """A table of plain numbers and words, one level of tables deep, as canonical JSON text."""
+        value = self._get(key, None, dict)
+        for leaf in [leaf for entry in value.values() for leaf in (entry.values() if isinstance(entry, dict) else [entry])]:
+            if not ((isinstance(leaf, str) and len(leaf) <= _LONGEST_WORD)
+                    or (isinstance(leaf, int | float) and -_LARGEST_SIZE <= leaf <= _LARGEST_SIZE)):
+                raise self._error(key, "may hold numbers of ordinary size and short words only")
+        return json.dumps(value, sort_keys=True)
 
     def _get(self, key: str, default: Any, kind: type) -> Any:
         value = self._raw.get(key, default)

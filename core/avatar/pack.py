@@ -14,6 +14,7 @@ from safetensors.numpy import load, save
 
 from core.avatar.archive import check_entries, describe_entries, read_archive, write_archive
 from core.avatar.basis import ATTRIBUTES, AttributeBasis, check_basis
+from core.avatar.generator_weights import GeneratorWeights, check_generator
 from core.avatar.identity import Identity, check_identity
 from core.avatar.manifest import PackManifest, parse_manifest
 from core.avatar.regressor import Regressor, check_regressor
@@ -21,7 +22,8 @@ from core.avatar.response import DrivingResponse, check_response
 from core.errors import PackError
 
 PACK_SUFFIX = ".agora"
-_BASIS, _REGRESSOR, _ROWS, _RESPONSE = (f"{part}.safetensors" for part in ("basis", "regressor", "rows", "response"))
+_BASIS, _REGRESSOR, _ROWS, _RESPONSE, _GENERATOR = (
+    f"{part}.safetensors" for part in ("basis", "regressor", "rows", "response", "generator"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,8 @@ class RowTable:
     """Which element of the head's surface each basis row sits on (packs whose anchors are ``rows``).
 
     Attributes:
-        texel: [R] int32 index into the texel atlas, -1 where the row is a triangle.
+        texel: [R] int32 index into the texel atlas (in packs of kind generator: of the generator's seat), -1 where the row is a
+            triangle.
         triangle: [R] int32 face of the head, -1 where the row is a texel.
     """
 
@@ -51,6 +54,7 @@ class AvatarPack:
         rows: where the rows sit, None when Gaussians are their own anchors.
         response: correction of ψ.
         identities: people stored in the pack (none in the studio pack, which builds them from seeds).
+        generator: what makes people of seeds, in packs of kind generator.
         thumbnails: PNG pictures by identity name or other label.
     """
 
@@ -61,6 +65,7 @@ class AvatarPack:
     response: DrivingResponse | None = None
     identities: tuple[Identity, ...] = ()
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+    generator: GeneratorWeights | None = None
 
 
 def read_pack(path: str | Path) -> AvatarPack:
@@ -82,13 +87,16 @@ def read_pack(path: str | Path) -> AvatarPack:
                   for name, channels, components in zip(ATTRIBUTES, manifest.channels, manifest.components, strict=True))
     regressor = check_regressor(f"{path}: regressor", _tensors(path, _REGRESSOR, contents), manifest.psi,
                                 manifest.latent_size, manifest.features, sum(manifest.components))
-    rows = response = None
+    rows = response = generator = None
     if manifest.anchors == "rows":
         rows = _check_rows(path, _tensors(path, _ROWS, contents), manifest.rows)
     if _RESPONSE in contents:
         response = check_response(f"{path}: response", _tensors(path, _RESPONSE, contents), manifest.psi.size)
+    if manifest.generator is not None:
+        generator = check_generator(f"{path}: generator", _tensors(path, _GENERATOR, contents), manifest)
     thumbnails = {name.removeprefix("thumbnails/"): data for name, data in contents.items() if name.startswith("thumbnails/")}
-    return AvatarPack(manifest, basis, regressor, rows, response, _read_identities(path, raw, contents, manifest), thumbnails)
+    return AvatarPack(manifest, basis, regressor, rows, response, _read_identities(path, raw, contents, manifest), thumbnails,
+                      generator)
 
 
 def write_pack(path: str | Path, pack: AvatarPack) -> None:
@@ -106,6 +114,8 @@ def write_pack(path: str | Path, pack: AvatarPack) -> None:
         contents[_ROWS] = _save(pack.rows.tensors())
     if pack.response is not None:
         contents[_RESPONSE] = _save(pack.response.tensors())
+    if pack.generator is not None:
+        contents[_GENERATOR] = _save(pack.generator.tensors())
     people = []
     for i, identity in enumerate(pack.identities):
         entry = f"identities/{i:05d}.safetensors"
@@ -173,5 +183,5 @@ def _read_identities(path: Path, raw: Mapping, contents: Mapping[str, bytes], ma
                 and isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
             raise PackError(f"{path}: manifest field 'identities' has an item without entry, name, seed or tags")
         people.append(check_identity(f"{path}: {entry}", _tensors(path, entry, contents), name, seed, tuple(tags),
-                                     manifest.latent_size, manifest.rows))
+                                     manifest.latent_size, manifest.rows, manifest.facing))
     return tuple(people)

@@ -131,7 +131,8 @@ class Portraitist:
 
         identity = self._source.build_person(person)
         avatar = Avatar(self._source.pack, identity)
-        head = self._renderer.render(avatar.drive(HeadParams.neutral(avatar.psi_layout.expression)), self._camera)
+        cloud = avatar.drive(HeadParams.neutral(avatar.psi_layout.expression))
+        head = self._renderer.render(avatar.seen_from(self._camera, cloud), self._camera)
         clear = 1 - head[..., 3:].astype(np.float32) / 255
         picture = np.round(head[..., :3] + clear * self._wall).clip(0, 255).astype(np.uint8)
         return _encode(picture, identity)

@@ -49,8 +49,8 @@ class Regressor:
         latent_size: W.
         features: names of the declared features.
         weights, biases: of the network's layers, weights [out, in]. Input: w, ψ, then the pose matrices if declared.
-        linear: linear terms by name: ``bias`` [D], ``psi`` [D, P], ``pose`` [D, 9J], ``pose_by_latent`` [D, 9J, W],
-            ``jaw_by_expression`` [D, 9, E]. Those that are absent count as zero.
+        linear: linear terms by name: ``bias`` [D], ``psi`` [D, P], ``pose`` [D, 9J], ``pose_by_latent`` [D, 9J, <= W]
+            (with the leading numbers of w), ``jaw_by_expression`` [D, 9, E]. Those that are absent count as zero.
     """
 
     layout: PsiLayout
@@ -96,7 +96,7 @@ class IdentityRegressor:
         linear = source.linear
         pose = linear.get("pose")
         if "pose_by_latent" in linear:
-            by_latent = linear["pose_by_latent"] @ latent
+            by_latent = linear["pose_by_latent"] @ latent[:linear["pose_by_latent"].shape[2]]
             pose = by_latent if pose is None else pose + by_latent
         product = linear.get("jaw_by_expression")
         return IdentityRegressor(
@@ -145,7 +145,11 @@ def check_regressor(where: str, tensors: dict[str, NDArray], layout: PsiLayout, 
         if value.dtype != np.float32 or not np.isfinite(value).all():
             raise PackError(f"{where}/{name}: must be float32 and finite")
         group, _, rest = name.partition("/")
-        if group == "linear" and rest in allowed and value.shape == allowed[rest]:
+        if rest == "pose_by_latent" and value.ndim == 3 and 0 < value.shape[2] < latent_size:
+            value_shape = (*value.shape[:2], latent_size)
+        else:
+            value_shape = value.shape
+        if group == "linear" and rest in allowed and value_shape == allowed[rest]:
             linear[rest] = value
         elif group == "network":
             network[rest] = value

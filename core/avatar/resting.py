@@ -44,7 +44,8 @@ class ScoreReader:
     def scores(self, avatar: Avatar, params: HeadParams) -> FloatArray | None:
         """Scores [52] of the avatar with an expression and pose; None when no face is found."""
         rest_translation = HeadParams.neutral(len(params.expression)).head_translation
-        picture = self._renderer.render(avatar.drive(params, rest_translation), self._camera, _BACKGROUND)
+        cloud = avatar.seen_from(self._camera, avatar.drive(params, rest_translation))
+        picture = self._renderer.render(cloud, self._camera, _BACKGROUND)
         self._landmarker.reset()
         found = self._landmarker.detect(Frame(np.ascontiguousarray(picture[..., :3]), 0))
         return None if found is None else found.scores

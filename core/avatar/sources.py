@@ -1,22 +1,19 @@
-"""Where people come from: one interface over seeds, packs and, later, generators and photographs."""
+"""Where people come from: one interface over seeds, packs and generators."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
-
 from core import studio
-from core.assets import cache_folder, resource, write_atomically
-from core.avatar.identity import Identity, check_identity, parse_seed
+from core.assets import cache_folder, resource
+from core.avatar.generator_source import GeneratorSource
+from core.avatar.identity import Identity, parse_seed
+from core.avatar.identity_cache import CACHE_BYTES, IdentityCache
 from core.avatar.pack import AvatarPack, read_pack
 from core.avatar.person import Person, parse_person
 from core.avatar.resting import with_rest_scores
@@ -26,9 +23,7 @@ from core.head.library import load_open_head
 from core.head.model import HeadModel
 
 STUDIO_PACK_NAME = "studio.agora"
-CACHE_BYTES = 1 << 30
 _CACHE_VERSION = b"1"
-_DIGEST_SIZE = 32
 
 
 class IdentitySource(Protocol):
@@ -214,59 +209,8 @@ def open_source(pack_path: str | Path | None = None) -> IdentitySource:
     pack = read_pack(pack_path)
     if pack.manifest.kind == "studio":
         return StudioSource(pack)
+    if pack.generator is not None:
+        return GeneratorSource(pack)
     if not pack.identities:
         raise PackError(f"{pack_path}: holds no people")
     return PackSource(pack)
-
-
-class IdentityCache:
-    """Finished people on disk. A damaged or foreign file counts as absent; when the folder is full the oldest go.
-
-    Args:
-        folder: one per fingerprint; its neighbours share the limit.
-        pack: whose rows and latent the people must fit.
-        limit: bytes that `folder` and its neighbours may hold together.
-    """
-
-    def __init__(self, folder: Path, pack: AvatarPack, limit: int) -> None:
-        self._folder, self._pack, self._limit = folder, pack, limit
-
-    def path(self, key: int | str) -> Path:
-        """The file of a seed, or of the text of a mix."""
-        return self._folder / f"{key}.identity"
-
-    def read(self, key: int | str) -> Identity | None:
-        path = self.path(key)
-        try:
-            data = path.read_bytes()
-            if hashlib.sha256(data[_DIGEST_SIZE:]).digest() != data[:_DIGEST_SIZE]:
-                return None
-            tensors = load(data[_DIGEST_SIZE:])
-            about = json.loads(tensors.pop("about").tobytes())
-            manifest = self._pack.manifest
-            seed = key if isinstance(key, int) else None
-            identity = check_identity(str(path), tensors, about["name"], seed, tuple(about["tags"]), manifest.latent_size,
-                                      manifest.rows)
-            path.touch()
-        except (OSError, SafetensorError, PackError, KeyError, ValueError, TypeError):
-            return None
-        return identity
-
-    def write(self, key: int | str, identity: Identity) -> None:
-        """Keeps a person. A folder that cannot be written is no reason to fail: the person is there already."""
-        about = json.dumps({"name": identity.name, "tags": identity.tags}).encode()
-        data = save(identity.tensors() | {"about": np.frombuffer(about, np.uint8)})
-        try:
-            self._make_room(len(data))
-            write_atomically(self.path(key), hashlib.sha256(data).digest() + data)
-        except OSError:
-            return
-
-    def _make_room(self, size: int) -> None:
-        files = [(path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.parent.glob("*/*.identity")]
-        held = sum(file_size for _, file_size, _ in files) + size
-        for _, file_size, path in sorted(files):
-            if held <= self._limit:
-                break
-            path.unlink(missing_ok=True)
-            held -= file_size

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.avatar.backend import Timer, timed
 from core.avatar.basis import AttributeBasis
 from core.avatar.identity import Identity
-from core.avatar.kernels import BLOCK_ROWS, MIN_SCALE, OPACITY_HIGH, OPACITY_LOW, ROUNDNESS
+from core.avatar.kernels import BLOCK_ROWS, FACING, FACING_SOFTNESS, MIN_SCALE, OPACITY_HIGH, OPACITY_LOW, ROUNDNESS
 from core.avatar.model import Avatar, check_psi
 from core.avatar.motion import HeadMotion
 from core.avatar.pack import AvatarPack
@@ -76,7 +76,7 @@ class TorchPerformer:
         with timed(self._backend.timer, "drive"):
             cloud = self._person.gaussians(psi, motion)
         with timed(self._backend.timer, "render"):
-            return self._backend.renderer.draw(cloud, camera)
+            return self._backend.renderer.draw(self._person.seen_from(camera, cloud), camera)
 
     def close(self) -> None:
         """Tensors are freed as they go out of use."""
@@ -167,6 +167,8 @@ class TorchAvatar:
         self._neck_weight, self._neck_joint = tensor(identity.neck_weight), tensor(identity.neck_joint)
         self._splits = list(pack.pack.manifest.components)
         self._additive = pack.pack.manifest.rotation == "additive"
+        self._closed = tensor(identity.closed) if pack.pack.manifest.facing == "soft" else None
+        self._normal = tensor(identity.normal)
 
     def gaussians(self, psi: FloatArray, motion: HeadMotion) -> TensorCloud:
         """The person with an expression and a head motion, on the device. Raises InputError when ψ does not fit the pack."""
@@ -177,6 +179,19 @@ class TorchAvatar:
             cloud = self._added(*residuals) if self._additive else self._moved(*residuals)
             xyz, quat = self._turned(cloud.xyz, cloud.quat, motion)
             return cloud._replace(xyz=xyz, quat=quat)
+
+    def seen_from(self, camera: Camera, cloud: TensorCloud) -> TensorCloud:
+        """`core.avatar.kernels.fade_averted`, where the pack has soft facing."""
+        if self._closed is None:
+            return cloud
+        torch = self._torch
+        with torch.inference_mode():
+            axis, normal = cloud.quat[:, 1:], self._normal
+            turned = normal + 2 * torch.linalg.cross(axis, torch.linalg.cross(axis, normal) + cloud.quat[:, :1] * normal)
+            centre = torch.as_tensor(camera.position.astype(np.float32), device=self._device)
+            away = (torch.nn.functional.normalize(cloud.xyz - centre, dim=1) * turned).sum(1)
+            kept = 1 - self._closed * (1 - torch.sigmoid((FACING - away) / FACING_SOFTNESS))
+            return cloud._replace(opacity=cloud.opacity * kept)
 
     def _moved(self, shift: Tensor, rotation: Tensor, strain: Tensor, gain: Tensor) -> TensorCloud:
         """`core.avatar.kernels.move_with_rows`; residuals of the moving Gaussians."""

@@ -65,7 +65,8 @@ class Photographer:
         from core.avatar.model import Avatar
 
         avatar = Avatar(self._source.pack, self._source.build(portraits[0].seed))
-        return [self._renderer.render(avatar.drive(portrait.params), self._camera, None) for portrait in portraits]
+        return [self._renderer.render(avatar.seen_from(self._camera, avatar.drive(portrait.params)), self._camera, None)
+                for portrait in portraits]
 
     def close(self) -> None:
         self._renderer.close()

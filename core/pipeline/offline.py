@@ -46,6 +46,8 @@ class Actor(Protocol):
     def drive(self, params: HeadParams, rest_translation: FloatArray | None = None,
               out: Gaussians | None = None) -> Gaussians: ...
 
+    def seen_from(self, camera: Camera, cloud: Gaussians) -> Gaussians: ...
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -191,7 +193,7 @@ class Painter:
                 gaussians = actor.drive(shot.params, self._rest_translation, self._scratch[index])
             self._scratch[index] = gaussians
             with self._timer.stage("render"):
-                heads.append(self._renderer.render(gaussians, shot.camera, None))
+                heads.append(self._renderer.render(actor.seen_from(shot.camera, gaussians), shot.camera, None))
         with self._timer.stage("compose"):
             return self._composer.compose(heads, shot.driver)
 

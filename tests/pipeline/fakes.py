@@ -43,6 +43,9 @@ class NumberActor:
         return Gaussians(xyz, np.ones((1, 3), np.float32), np.array([[1, 0, 0, 0]], np.float32), np.ones((1, 3), np.float32),
                          np.ones(1, np.float32))
 
+    def seen_from(self, camera, cloud):
+        return cloud
+
 
 class NumberRenderer:
     """Paints the whole picture with the x position of the first Gaussian, opaque in the left half only."""

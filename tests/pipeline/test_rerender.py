@@ -44,6 +44,9 @@ class Actor:
     def drive(self, params, rest_translation=None, out=None):
         return SimpleNamespace(xyz=np.array([[100 * params.expression[0] + self.identity, 0, 0]]))
 
+    def seen_from(self, camera, cloud):
+        return cloud
+
 
 class Source:
     pack = None

@@ -71,8 +71,11 @@ def distill(options: DistillOptions) -> int:
         if options.people:
             seeds = range(FIRST_RESPONSE_SEED, FIRST_RESPONSE_SEED + options.people)
             source = StudioSource(pack, head) if options.run == STUDIO_RUN else GeneratorSource(pack, head)
-            response = fit_response(source, head, seeds, progress=lambda share: progress("response", share))
-            pack = replace(pack, response=response)
+            try:
+                response = fit_response(source, head, seeds, progress=lambda share: progress("response", share))
+                pack = replace(pack, response=response)
+            except InputError as error:  # a young generator's people need not look like people yet
+                print(f"no driving response: {error.message}")
         write_pack(options.out, pack)
         manifest = pack.manifest
         print(f"{options.out}: {manifest.rows} rows, K = {'/'.join(map(str, manifest.components))}, "

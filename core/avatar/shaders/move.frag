@@ -6,7 +6,8 @@ uniform sampler2D row_xyz_opacity;  // residuals: column: row of the basis withi
 uniform sampler2D row_rotation;
 uniform sampler2D row_scale;
 uniform isampler2D rows;            // which row moves the Gaussian, -1 for none
-uniform sampler2DArray resting;     // xyz opacity, scale opacity-gain, quaternion, offset neck-weight, tangent axis (u, v)
+uniform sampler2DArray resting;     // xyz opacity, scale opacity-gain, quaternion, offset neck-weight, tangent axis (u, v),
+                                    // and with SOFT_FACING normal closed
 
 uniform bool has_scale;
 uniform bool has_opacity;
@@ -16,6 +17,9 @@ uniform vec3 turn_axis;
 uniform vec3 neck_joint;
 uniform vec3 head_shift;
 uniform vec3 body_shift;
+#ifdef SOFT_FACING
+uniform vec3 eye;         // the camera
+#endif
 uniform vec4 view_depth;  // third row of the world-to-camera matrix
 
 layout(location = 0) out vec4 xyz_opacity;
@@ -99,6 +103,15 @@ void turn_at_neck(float weight) {
     quat = times(vec4(half_turn.x, half_turn.y * turn_axis), quat);
 }
 
+#ifdef SOFT_FACING
+void fade_averted() {
+    vec4 seat = texelFetch(resting, ivec3(ivec2(gl_FragCoord.xy), 6), 0);
+    vec3 normal = seat.xyz + 2.0 * cross(quat.yzw, cross(quat.yzw, seat.xyz) + quat.x * seat.xyz);
+    float away = dot(normalize(xyz_opacity.xyz - eye), normal);
+    xyz_opacity.w *= 1.0 - seat.w * (1.0 - 1.0 / (1.0 + exp((away - FACING) / FACING_SOFTNESS)));
+}
+#endif
+
 void main() {
     ivec2 here = ivec2(gl_FragCoord.xy);
     xyz_opacity = texelFetch(resting, ivec3(here, 0), 0);
@@ -114,5 +127,8 @@ void main() {
     if (number >= 0) move_with_row(row, scale_gain.w, offset_weight.xyz);
 #endif
     turn_at_neck(offset_weight.w);
+#ifdef SOFT_FACING
+    fade_averted();
+#endif
     depth = dot(view_depth, vec4(xyz_opacity.xyz, 1.0));
 }
