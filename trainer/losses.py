@@ -113,10 +113,15 @@ def discriminator_loss(fake: Votes, real: Votes) -> Tensor:
             + (functional.softplus(-real.logits) * real.weights).sum(1)).mean()
 
 
-def feature_matching_loss(fake: Votes, real: Votes) -> Tensor:
-    """L1 between the discriminator's features of paired pictures, every layer in units of its real size."""
-    parts = [(f - r.detach()).abs().mean() / (r.detach().abs().mean() + _SMALL)
-             for f, r in zip(fake.features, real.features, strict=True)]
+def feature_sizes(votes: Votes) -> Tensor:
+    """Mean size of the features of every layer [L]."""
+    return torch.stack([f.detach().abs().mean() for f in votes.features]) if votes.features else votes.logits.new_zeros(0)
+
+
+def feature_matching_loss(fake: Votes, real: Votes, sizes: Tensor) -> Tensor:
+    """L1 between the discriminator's features of paired pictures, every layer in units of its size [L] in the whole batch."""
+    parts = [(f - r.detach()).abs().mean() / (size + _SMALL)
+             for f, r, size in zip(fake.features, real.features, sizes, strict=True)]
     return sum(parts) / len(parts) if parts else fake.logits.new_zeros(())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.networks.config import DESKTOP, OFFICIAL, TOY, GeneratorConfig
+from core.networks.head_generator import PARAMETRIZATIONS
 
 PHASE_KINDS = ("uv", "image", "warm-up", "adversarial")
 ADVERSARIES = ("patch", "dual")
@@ -98,6 +99,11 @@ class Phase:
     snapshots: int = 0
     losses: LossWeights = field(default_factory=LossWeights)
 
+    @property
+    def steps(self) -> int:
+        """Whole batches in the phase."""
+        return self.images // self.batch
+
 
 @dataclass(frozen=True)
 class AdversaryRecipe:
@@ -176,6 +182,10 @@ class Recipe:
 
     def check(self) -> None:
         """Refuses what cannot be trained. Raises InputError with the field."""
+        for what, value, known in (("parametrization", self.parametrization, PARAMETRIZATIONS),
+                                   ("adversary", self.adversary.kind, ADVERSARIES)):
+            if value not in known:
+                raise InputError(f"recipe '{self.name}': {what} '{value}' is not one of {', '.join(known)}")
         previous = 0
         for phase in self.phases:
             where = f"recipe '{self.name}', phase '{phase.name}'"
@@ -190,6 +200,8 @@ class Recipe:
             previous = phase.planes
         if not self.phases:
             raise InputError(f"recipe '{self.name}' has no phases")
+        if self.checkpoint_images < 1 or self.sample_images < 1:
+            raise InputError(f"recipe '{self.name}': pictures between checkpoints or samples must be at least 1")
 
 
 def desktop_recipe() -> Recipe:
@@ -198,11 +210,11 @@ def desktop_recipe() -> Recipe:
     finish = replace(regress, picture=10.0, coverage=5.0, adversarial=1.0, feature_matching=5.0, anchor=10.0, smoothness=0.0)
     uv = LossWeights(uv_color=1.0, uv_offset=1.0, rest=0.01)
     return Recipe("desktop", DESKTOP, (
-        Phase("texture", "uv", 40_000, 64, 64, learning_rate=3e-3, beta=0.9, losses=uv),
-        Phase("pictures 64", "image", 120_000, 64, 64, losses=replace(regress, uv_color=0.1, uv_offset=0.1)),
-        Phase("pictures 128", "image", 90_000, 128, 128, decay=0.5, snapshots=3, losses=regress),
+        Phase("texture", "uv", 12_000, 64, 64, learning_rate=3e-3, beta=0.9, losses=uv),
+        Phase("pictures 64", "image", 90_000, 64, 64, losses=replace(regress, uv_color=0.1, uv_offset=0.1)),
+        Phase("pictures 128", "image", 130_000, 128, 128, decay=0.5, snapshots=4, losses=regress),
         Phase("discriminator", "warm-up", 3_200, 128, 128),
-        Phase("finish", "adversarial", 20_000, 128, 128, decay=0.5, ema_images=400, freeze_deformation=True, picture_fade=0.5,
+        Phase("finish", "adversarial", 24_000, 128, 128, decay=0.5, ema_images=400, freeze_deformation=True, picture_fade=0.5,
               snapshots=6, losses=finish),
     ))
 
@@ -251,9 +263,9 @@ def read_recipe(name_or_path: str) -> Recipe:
         raise InputError(f"there is no recipe '{name_or_path}'", f"presets: {', '.join(PRESETS)}; or the path of a .json file")
     try:
         recipe = recipe_from_json(json.loads(path.read_text("utf-8")))
+        recipe.check()
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is not a recipe: {error}") from error
-    recipe.check()
     return recipe
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,11 +74,11 @@ class SnapshotStore:
 def choose(snapshots: list[Snapshot]) -> Snapshot | None:
     """The one to ship.
 
-    Of the adversarial snapshots whose skin is closed and whose patches are nearer to the real ones than the last supervised
-    one's, the one with the smallest Fréchet distance, if that is smaller than the supervised one's; else the supervised one.
-    Where nothing was measured, the last one.
+    Of the adversarial snapshots whose skin is closed and whose patches are not farther from the real ones than the best
+    supervised one's, the one with the smallest Fréchet distance, if that is smaller than the supervised one's; else the
+    supervised one. Where nothing was measured, the last one.
     """
-    measured = [s for s in snapshots if s.number(DISTANCE) is not None]
+    measured = [s for s in snapshots if math.isfinite(_distance(s))]
     if not measured:
         return snapshots[-1] if snapshots else None
     supervised = [s for s in measured if s.kind == "image"]
@@ -91,7 +92,9 @@ def choose(snapshots: list[Snapshot]) -> Snapshot | None:
 
 
 def _distance(snapshot: Snapshot) -> float:
-    return snapshot.number(DISTANCE)
+    """Infinite where it was not measured."""
+    distance = snapshot.number(DISTANCE)
+    return math.inf if distance is None or math.isnan(distance) else distance
 
 
 def _patches(snapshot: Snapshot) -> float:
@@ -133,5 +136,6 @@ def read_generator(path: Path, head: HeadModel) -> HeadGenerator:
         generator = HeadGenerator(HeadGeneratorConfig.from_json(json.loads(metadata["config"])), head)
         generator.load_state_dict(tensors)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: weights and configuration do not fit: {str(error).splitlines()[0]}") from error
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise InputError(f"{path}: weights and configuration do not fit: {reason}") from error
     return generator.eval().requires_grad_(False)

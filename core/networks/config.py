@@ -28,6 +28,8 @@ class GeneratorConfig:
         residual_from_planes: the deformation branch starts from the upsampled main planes, as published, not from zero.
         texel_maps: every block above the first adds a learned map to its features and one to its planes, so that what lies at
             the same texel of everybody (eyes, brows, lips) need not be drawn through the layers. Not in the published model.
+        mixed_maps: further maps of planes, mixed by the style, in the main network's blocks up to `mixed_resolution`: what
+            varies evenly over many texels (colour of hair, skin, garment) is learned as in a linear texture model.
     """
 
     latent_size: int = 512
@@ -45,6 +47,8 @@ class GeneratorConfig:
     normalize_latent: bool = True
     residual_from_planes: bool = True
     texel_maps: bool = False
+    mixed_maps: int = 0
+    mixed_resolution: int = 64
 
     @property
     def color(self) -> slice:
@@ -64,6 +68,10 @@ class GeneratorConfig:
     def channels(self, resolution: int) -> int:
         """Feature channels of a block."""
         return min(self.channel_base // resolution, self.channel_max)
+
+    def maps_mixed_at(self, resolution: int) -> int:
+        """Mixed maps of a block."""
+        return self.mixed_maps if self.texel_maps and resolution <= self.mixed_resolution else 0
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -117,6 +125,6 @@ class DiscriminatorConfig:
 OFFICIAL = GeneratorConfig()
 DESKTOP = GeneratorConfig(latent_size=128, plane_resolution=128, channel_base=2048, channel_max=256, tap_resolution=32,
                           camera_size=0, psi_size=58, unused_style_size=0, color_channels=3, mapping_rate=1.0,
-                          normalize_latent=False, residual_from_planes=False, texel_maps=True)
+                          normalize_latent=False, residual_from_planes=False, texel_maps=True, mixed_maps=16)
 TOY = GeneratorConfig(latent_size=32, plane_resolution=16, channel_base=256, channel_max=16, tap_resolution=8,
                       unused_style_size=0)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.networks.config import GeneratorConfig
-from core.networks.layers import ModulatedConv, ModulatedToPlanes, SharedNoise, resampling_filter, upsample
+from core.networks.layers import EqualLinear, ModulatedConv, ModulatedToPlanes, SharedNoise, resampling_filter, upsample
 
 SHAPE_CHANNELS = 3
-PLANE_MAP_GAIN = 8.0  # on the learning rate of the planes that everybody shares
+PLANE_MAP_GAIN, MIXED_MAP_GAIN = 8.0, 2.0  # on the learning rates of the planes that everybody shares, and of the mixed ones
 _VARIANCE_EPSILON = 1e-8
 
 
@@ -44,7 +44,7 @@ class Block(nn.Module):
     """One resolution: two convolutions (one at the first block) and the step to the planes."""
 
     def __init__(self, inputs: int, outputs: int, styles: int, resolution: int, *, planes: int, condition: int = 0,
-                 texel_maps: bool = False) -> None:
+                 texel_maps: bool = False, mixed_maps: int = 0) -> None:
         super().__init__()
         self._condition, self._is_first = condition, inputs == 0
         self.register_buffer("resample_filter", resampling_filter())
@@ -58,6 +58,10 @@ class Block(nn.Module):
         if self._mapped:
             self.feature_map = nn.Parameter(torch.randn(outputs, resolution, resolution))
             self.plane_map = nn.Parameter(torch.zeros(planes, resolution, resolution))
+        self._mixed = bool(mixed_maps) and self._mapped
+        if self._mixed:
+            self.mixing = EqualLinear(styles, mixed_maps)
+            self.mixed_maps = nn.Parameter(torch.zeros(mixed_maps, planes, resolution, resolution))
 
     def forward(self, x: Tensor | None, planes: Tensor | None, style: Tensor, displacement: Tensor | None, noise: str,
                 generator: SharedNoise | None = None) -> tuple[Tensor, Tensor]:
@@ -72,6 +76,8 @@ class Block(nn.Module):
         step = self.torgb(x, style)
         if self._mapped:
             step = step + PLANE_MAP_GAIN * self.plane_map
+        if self._mixed:
+            step = step + MIXED_MAP_GAIN * torch.einsum("bj,jchw->bchw", self.mixing(style), self.mixed_maps)
         return x, step if planes is None else upsample(planes, self.resample_filter) + step
 
     def _conditioned(self, x: Tensor, displacement: Tensor | None) -> Tensor:
@@ -91,7 +97,8 @@ class Synthesis(nn.Module):
             channels = config.channels(resolution)
             setattr(self, f"b{resolution}", Block(before, channels, config.style_size, resolution,
                                                    planes=config.plane_channels, condition=SHAPE_CHANNELS,
-                                                   texel_maps=config.texel_maps))
+                                                   texel_maps=config.texel_maps,
+                                                   mixed_maps=config.maps_mixed_at(resolution)))
             before = channels
 
     def forward(self, w: Tensor, displacement: Tensor, noise: str = "const",

@@ -24,7 +24,6 @@ def trait_vector(traits: Traits) -> FloatArray:
     return np.concatenate([np.asarray(part, np.float32).reshape(-1) for group in parts for part in group])
 
 
-
 def _one_of(value: str, choices: Sequence[str]) -> FloatArray:
     code = np.zeros(len(choices), np.float32)
     if value in choices:
