@@ -61,22 +61,16 @@ class DisplacementRenderer:
         pictures = np.empty((len(psi), 3, size, size), np.float32)
         for i in range(len(psi)):
             colours = self.vertex_colours(psi[i])
-            vertices = self.head.vertices(shape[i], psi[i, :layout.expression], self._pose(psi[i], neck[i]))
+            vertices = self.head.driven(shape[i], psi[i], neck[i])
             points = _projected(vertices, np.asarray(world_to_camera[i]), np.asarray(intrinsics[i]) * SUPERSAMPLING)
             pictures[i] = _drawn(points, self._faces, colours, size)
         return pictures
 
     def vertex_colours(self, psi: FloatArray) -> FloatArray:
         """Colours [V, 3] in 0..1 of a driving vector [P]: 0.5 where expression moves nothing."""
-        expression = psi[:self.head.psi_layout.expression]
-        moved = self.head.vertices(self._nobody, expression, self._pose(psi, np.zeros(3, np.float32)))
+        moved = self.head.driven(self._nobody, psi)
         displacement = moved - self.head.neutral(self._nobody).vertices
         return np.clip(0.5 + displacement / (2 * self.largest_displacement), 0, 1).astype(np.float32)
-
-    def _pose(self, psi: FloatArray, neck: FloatArray) -> FloatArray:
-        """Axis-angle of root, neck, jaw, left eye and right eye [5, 3]."""
-        start = self.head.psi_layout.expression
-        return np.concatenate([np.zeros(3), neck, psi[start:start + 9]]).reshape(5, 3).astype(np.float32)
 
     @cached_property
     def _nobody(self) -> FloatArray:

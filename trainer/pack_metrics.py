@@ -15,7 +15,6 @@ from core.head.model import HeadModel
 from core.studio import StudioIdentity, TexelAtlas, build_identity, pose_identity
 from core.types import FloatArray, Gaussians
 from trainer.psi_sampling import PsiSampler
-from trainer.studio_teacher import posed_vertices
 
 UNSEEN_SEEDS = tuple(range(5000, 5008))
 UNSEEN_FACES = 200
@@ -92,7 +91,7 @@ def _pairs(avatar: Avatar, person: StudioIdentity, head: HeadModel,
     out = avatar.empty()
     for psi in drives:
         driven = avatar.pose(regress(psi), out=out)
-        exact = pose_identity(person, posed_vertices(head, neutral, psi), psi[:head.expression_count])
+        exact = pose_identity(person, head.driven(neutral, psi), psi[:head.expression_count])
         yield driven, exact
 
 

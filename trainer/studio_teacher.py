@@ -75,19 +75,11 @@ class StudioTeacher:
         turn = np.empty((len(psi), len(self._head.faces), 3), np.float32)
         strain = np.empty_like(turn)
         for i, drive in enumerate(psi):
-            posed = posed_vertices(self._head, identity, drive)
+            posed = self._head.driven(identity, drive)
             motion[i] = posed - identity.vertices
             triangle_maps(self._head.faces, identity.vertices, posed, turn[i], strain[i])
         opacity = psi[:, :self._head.expression_count] @ self._wrinkles.T
         return motion, turn, strain, opacity[:, :, None]
-
-
-def posed_vertices(head: HeadModel, identity: ShapedHead, psi: FloatArray) -> FloatArray:
-    """Vertices [V, 3] for a driving vector [P]; the head does not turn."""
-    e = head.expression_count
-    pose = np.zeros((5, 3), np.float32)
-    pose[2:5] = psi[e:e + 9].reshape(3, 3)
-    return head.vertices(identity, psi[:e], pose)
 
 
 @njit(cache=True, nogil=True)

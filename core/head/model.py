@@ -206,6 +206,15 @@ class HeadModel:
         """
         return self.transforms(shape, expression, pose).vertices
 
+    def driven(self, shape: FloatArray | ShapedHead, psi: FloatArray, neck: FloatArray | None = None) -> FloatArray:
+        """Vertices [V, 3] under a driving vector ψ [P], and a rotation of the neck, axis-angle [3]."""
+        pose = np.zeros((5, 3), np.float32)
+        if neck is not None:
+            pose[_NECK] = neck
+        e = self.expression_count
+        pose[_JAW:] = psi[e:e + 9].reshape(3, 3)
+        return self.vertices(shape, psi[:e], pose)
+
     def transforms(self, shape: FloatArray | ShapedHead, expression: FloatArray | None = None,
                    pose: FloatArray | None = None) -> PosedHead:
         """As `vertices`, with the joints and their transforms."""

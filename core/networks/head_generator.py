@@ -183,7 +183,7 @@ class HeadGenerator(nn.Module):
 
     def seats(self, shape: FloatArray, psi: FloatArray, neck: FloatArray | None = None) -> Seats:
         """Posed seats for shapes [n, s], driving vectors [n, P] and neck rotations [n, 3]."""
-        posed = [self.surface.frames(posed_vertices(self.head, shape[i], psi[i], None if neck is None else neck[i]))
+        posed = [self.surface.frames(self.head.driven(shape[i], psi[i], None if neck is None else neck[i]))
                  for i in range(len(shape))]
         return Seats(*(torch.from_numpy(np.stack([getattr(seat, name) for seat in posed]))
                        for name in ("xyz", "frame", "quat", "pitch")))
@@ -278,16 +278,6 @@ def quat_of_axis_angle(axis_angle: Tensor) -> Tensor:
     """Unit quaternions [..., 4] of axis-angle vectors [..., 3]; smooth at 0."""
     half = 0.5 * (axis_angle.square().sum(-1, keepdim=True) + 1e-12).sqrt()
     return torch.cat([torch.cos(half), axis_angle * (0.5 * torch.sinc(half / math.pi))], -1)
-
-
-def posed_vertices(head: HeadModel, shape: FloatArray, psi: FloatArray, neck: FloatArray | None = None) -> FloatArray:
-    """Vertices [V, 3] of a shape [s] under a driving vector [P] and a neck rotation [3]."""
-    e = head.expression_count
-    pose = np.zeros((5, 3), np.float32)
-    if neck is not None:
-        pose[1] = neck
-    pose[2:5] = psi[e:e + 9].reshape(3, 3)
-    return head.vertices(head.neutral(shape), psi[:e], pose)
 
 
 def grown(small: HeadGenerator, plane_resolution: int, seat_resolution: int = 0) -> HeadGenerator:

@@ -29,7 +29,6 @@ from core.networks.head_generator import (
     Seats,
     facing,
     grown,
-    posed_vertices,
 )
 from core.networks.layers import upsample
 from trainer.rasterize import CameraBatch, rasterize
@@ -216,7 +215,7 @@ def test_seats_are_those_of_the_posed_mesh(head, generator, people, seats):
         pose = np.zeros((5, 3), np.float32)
         pose[1], pose[2:] = neck[person], psi[person, 49:].reshape(3, 3)
         vertices = head.vertices(shape[person], psi[person, :49], pose)
-        np.testing.assert_array_equal(posed_vertices(head, shape[person], psi[person], neck[person]), vertices)
+        np.testing.assert_array_equal(head.driven(shape[person], psi[person], neck[person]), vertices)
         np.testing.assert_allclose(seats.xyz[person], generator.surface.at(vertices), atol=1e-6)
     maps = generator.shape_maps(shape)
     expected = generator.surface.displacement_map(head.neutral(shape[1]).vertices)

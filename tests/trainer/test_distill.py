@@ -23,7 +23,7 @@ from tests.avatar.conftest import random_gaussians
 from trainer.distill import DistillSettings, distill
 from trainer.psi_sampling import PsiSampler
 from trainer.regression import RegressionSettings
-from trainer.studio_teacher import StudioTeacher, posed_vertices, triangle_maps
+from trainer.studio_teacher import StudioTeacher, triangle_maps
 
 LAYOUT = PsiLayout(expression=4, jaw=3, eyes=0)
 ROWS, ELEMENTS = 1500, 300
@@ -140,7 +140,7 @@ def test_rows_and_anchors_reproduce_the_exact_rig(head, teacher):
         pack = exact_pack(teacher, teacher.residuals(neutral, drive[None]))
         avatar = Avatar(pack, bind_studio_identity(pack, head, TexelAtlas(head), person), exact=True)
         driven = avatar.pose(avatar.coefficients(drive))
-        exact = pose_identity(person, posed_vertices(head, neutral, drive), drive[:head.expression_count])
+        exact = pose_identity(person, head.driven(neutral, drive), drive[:head.expression_count])
         assert np.abs(exact.xyz - person.gaussians.xyz).max() > 2e-3  # the face does move
         distance = np.linalg.norm(driven.xyz - exact.xyz, axis=1)
         assert np.percentile(distance, 99.9) < 5e-6  # rows have 15 bits: 1/32000 of a few centimetres

@@ -197,9 +197,7 @@ class Photographer:
     def take(self, person: StudioIdentity, shot: Shot, row: int) -> Samples:
         """One picture [1] of the person at a row of the shard."""
         head, e = self._head, self._head.expression_count
-        pose = np.zeros((5, 3), np.float32)
-        pose[1], pose[2:5] = shot.neck, shot.psi[e:e + 9].reshape(3, 3)
-        vertices = head.vertices(head.neutral(person.shape), shot.psi[:e], pose)
+        vertices = head.driven(head.neutral(person.shape), shot.psi, shot.neck)
         large = self._renderer.render(pose_identity(person, vertices, shot.psi[:e]), enlarged(shot.camera, _SUPERSAMPLING))
         rgba = cv2.resize(large, (self._size, self._size), interpolation=cv2.INTER_AREA)
         c = shot.camera
