@@ -39,6 +39,7 @@ class Batch:
         shape_map: [B, 3, R, R] metres.
         seats: posed seats.
         cameras: that took the pictures.
+        other_view: [B, 4, 4] world_to_camera of another picture each, for who is to be shown a wrong camera.
         focus: [B, 1, S, S], 0..1, 1 at the middle of eyes and mouth.
         displacement: [B, 3, S, S] 0..1, None where nobody looks at it.
         background: [B, 3, 1, 1] colours.
@@ -52,6 +53,7 @@ class Batch:
     shape_map: Tensor
     seats: Seats
     cameras: CameraBatch
+    other_view: Tensor
     focus: Tensor
     displacement: Tensor | None
     background: Tensor
@@ -69,6 +71,15 @@ class Batch:
     def centres(self) -> Tensor:
         """Centres of projection [B, 3]."""
         return camera_centre(self.cameras.world_to_camera)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Batch:
+        """The same batch on another device and in another precision."""
+        def moved(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device, dtype)
+
+        seats = Seats(*(moved(getattr(self.seats, f.name)) for f in fields(Seats)))
+        rest = {f.name: moved(getattr(self, f.name)) for f in fields(Batch) if f.name not in ("seats", "cameras")}
+        return Batch(**rest, seats=seats, cameras=self.cameras.to(device, dtype))
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,11 @@ class TrainingData:
         """Whether pictures can be paired with the factors they were made from."""
         return self.latent_size > 0
 
+    @property
+    def knows_texture(self) -> bool:
+        """Whether the people's colours and surfaces are known on the texture map."""
+        return self._people.uv_color.size > 0
+
     def pictures(self, indices: np.ndarray, size: int) -> tuple[np.ndarray, tuple[FloatArray, ...]]:
         """Pictures [n, S, S, 4] uint8 and what a portraitist needs to answer them: latent, shape, psi, neck, world_to_camera
         and intrinsics."""
@@ -141,14 +157,15 @@ class TrainingData:
 
     def batch(self, generator: HeadGenerator, wanted: Wanted, phase: int, step: int, indices: np.ndarray | None = None) -> Batch:
         """The pictures of a step, or those of `indices`, for the seats of a generator. This process's share only."""
-        chosen = (self.indices(phase, step, wanted.batch) if indices is None else indices)[wanted.share]
+        whole = self.indices(phase, step, wanted.batch) if indices is None else indices
+        chosen, others = whole[wanted.share], np.roll(whole, 1)[wanted.share]
         rng = self.generator(phase, step)
         colors = rng.uniform(size=(wanted.batch, 3, 1, 1))[wanted.share] if wanted.random_background \
             else np.ones((len(chosen), 3, 1, 1))
         s = self._samples
         shape, psi, neck, person = s.shape[chosen], s.psi[chosen], s.neck[chosen], s.person[chosen]
         world_to_camera, intrinsics = s.world_to_camera[chosen], s.intrinsics[chosen] * (wanted.size / self.info.size)
-        uv = _uv_at_seats(self._people, person, generator) if wanted.uv and self._people.uv_color.size else (None, None, None)
+        uv = _uv_at_seats(self._people, person, generator) if wanted.uv and self.knows_texture else (None, None, None)
         displacement = None
         if wanted.displacement:
             displacement = torch.from_numpy(
@@ -157,12 +174,16 @@ class TrainingData:
             _resized(s.rgba[chosen], wanted.size), torch.from_numpy(self._people.latent[person]), torch.from_numpy(psi),
             generator.shape_maps(shape), generator.seats(shape, psi, neck),
             CameraBatch(torch.from_numpy(world_to_camera), torch.from_numpy(intrinsics), wanted.size, wanted.size),
+            torch.from_numpy(s.world_to_camera[others]),
             torch.from_numpy(_focus(s.landmarks[chosen], self.info.size, wanted.size)),
             displacement, torch.from_numpy(colors.astype(np.float32)), *uv)
 
     def batches(self, generator: HeadGenerator, wanted: Wanted, phase: int, first: int, last: int,
                 choose: Callable[[int], np.ndarray] | None = None) -> Iterator[tuple[int, Batch]]:
-        """(step, batch) of steps `first` to `last` - 1, each prepared while the one before is in use."""
+        """(step, batch) of steps `first` to `last` - 1, each prepared while the one before is in use.
+
+        To be closed by who leaves it early: a thread works for it.
+        """
         def prepare(step: int) -> Batch:
             return self.batch(generator, wanted, phase, step, None if choose is None else choose(step))
 

@@ -30,12 +30,12 @@ class Journal:
         problem: why something could not be written, empty when all could.
     """
 
-    def __init__(self, run: RunFolder, *, start: int = 0, seconds: float = 2.0, tensorboard: bool = True,
+    def __init__(self, run: RunFolder, *, start: int | None = None, seconds: float = 2.0, tensorboard: bool = True,
                  clock: Callable[[], float] = time.monotonic) -> None:
         """Open the journal.
 
         Args:
-            start: training pictures shown so far; what TensorBoard has of later ones is hidden.
+            start: training pictures shown when an earlier training goes on; what TensorBoard has of later ones is hidden.
             seconds: numbers are written at most this often, as means over the time between.
             tensorboard: whether to write for TensorBoard too; without its package this does nothing.
         """
@@ -46,6 +46,7 @@ class Journal:
         self._sums: dict[str, tuple[float, int]] = {}
         self._latest: tuple[tuple[str, float], ...] = ()
         self._board = _open_board(str(run.tensorboard), start) if tensorboard else None
+        self._shows = tensorboard
 
     def __enter__(self) -> Journal:
         return self
@@ -87,6 +88,13 @@ class Journal:
         for name, value in pairs:
             self._show(lambda board, name=name, value=value: board.add_scalar(name, value, images))
         self._show(lambda board: board.add_text(kind, text, images))
+
+    def went_back(self, images: int, text: str, phase: str = "") -> None:
+        """Note that the training goes on from an earlier number of pictures; what came after it is hidden."""
+        self._sums.clear()
+        self.close()
+        self._board = _open_board(str(self.run.tensorboard), images) if self._shows else None
+        self.event("resume", images, text, phase)
 
     def samples(self, images: int, pictures: Tensor, columns: int = 0) -> None:
         """Write a grid of pictures.
@@ -136,12 +144,12 @@ def sample_grid(pictures: Tensor, columns: int = 0) -> NDArray[np.uint8]:
         rows * height, columns * width, 3))
 
 
-def _open_board(folder: str, start: int) -> Any:
+def _open_board(folder: str, start: int | None) -> Any:
     """TensorBoard's writer, None where it is not installed or its folder cannot be made."""
     try:
         from torch.utils.tensorboard import SummaryWriter
 
-        return SummaryWriter(folder, purge_step=start or None, flush_secs=30)
+        return SummaryWriter(folder, purge_step=start, flush_secs=30)
     except (ImportError, OSError) as error:
         log.info("no TensorBoard: %s", error)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from trainer.data.dataset import Dataset
@@ -25,13 +26,13 @@ class SnapshotJudge:
     def __init__(self, data: Path, store: SnapshotStore) -> None:
         self._dataset, self._store = Dataset.open(data), store
 
-    def __call__(self, training: Training, phase: str) -> Numbers:
-        """Numbers of the averaged generator as it is now."""
+    def __call__(self, training: Training, phase: str, look_up: Callable[[], None]) -> Numbers:
+        """Numbers of the averaged generator as it is now; `look_up` is called now and then and may break off by raising."""
         generator = training.average
         numbers: Numbers = ()
         tests = [split.images for split in self._dataset.info.splits if split.name == "test"]
         if tests and tests[0] >= _FEWEST:
-            found = evaluate(GeneratorPortraitist(generator), self._dataset, SNAPSHOT)
+            found = evaluate(GeneratorPortraitist(generator), self._dataset, SNAPSHOT, progress=lambda stage, share: look_up())
             numbers = tuple((row.name, row.value) for row in found.rows)
         self._store.save(generator, Snapshot(training.position.images, phase, training.phase.kind, numbers))
         return numbers

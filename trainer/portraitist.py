@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 
 from core.networks.flame_camera import camera_centre
-from core.networks.head_generator import HeadGenerator, SeatedGaussians, posed_vertices
+from core.networks.head_generator import HeadGenerator, SeatedGaussians
 from core.types import FloatArray
 from trainer.adversary import conditioning_cameras
 from trainer.metrics.leak import LeakMaps, skin_leak
@@ -20,11 +22,11 @@ class GeneratorPortraitist:
     """Draws what a generator makes of factors and labels.
 
     Args:
-        generator: in evaluation mode or not; nothing of it changes.
+        generator: in evaluation mode or not; nothing of it changes. One of another precision is copied to single.
     """
 
     def __init__(self, generator: HeadGenerator) -> None:
-        self.generator = generator
+        self.generator = generator if generator.reach.dtype == torch.float32 else copy.deepcopy(generator).float()
 
     @property
     def latent_size(self) -> int:
@@ -53,7 +55,7 @@ class GeneratorPortraitist:
         for i in range(0, len(latent), _BATCH):
             part = [values[i:i + _BATCH] for values in (latent, shape, psi, neck)]
             cameras = _cameras(world_to_camera[i:i + _BATCH], intrinsics[i:i + _BATCH], size)
-            vertices = np.stack([posed_vertices(self.generator.head, *row) for row in zip(*part[1:], strict=True)])
+            vertices = np.stack([self.generator.head.driven(*row) for row in zip(*part[1:], strict=True)])
             maps.append(skin_leak(self._gaussians(*part, cameras), self.generator.surface, vertices, cameras))
         return LeakMaps(np.concatenate([m.passed for m in maps]), np.concatenate([m.inside for m in maps]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,10 @@ class Estimate:
 
 
 def estimate(recipe: Recipe, data: TrainingData, out: Path, engine: Engine, head: HeadModel) -> Estimate:
-    """Times a few steps of every phase. The run folder is not touched."""
+    """Times a few steps of every phase, unless the dataset does not serve them. The run folder is not touched."""
+    problems = tuple(data_problems(recipe, data, head))
+    if problems:
+        return Estimate(0.0, 0, 0, 0.0, (), problems)
     rates = []
     training = Training.start(recipe, engine, head, data.latent_size)
     for index, phase in enumerate(recipe.phases):
@@ -69,7 +73,7 @@ def estimate(recipe: Recipe, data: TrainingData, out: Path, engine: Engine, head
     weights = sum(p.numel() * p.element_size() for p in training.generator.parameters())
     disk = _CHECKPOINTS * _WEIGHT_COPIES * weights + sum(max(p.snapshots, 1) for p in recipe.phases) * weights
     memory = int(_SPARE * psutil.Process().memory_info().rss)
-    problems = tuple(_problems(recipe, data, out, memory, disk))
+    problems = tuple(_problems(out, memory, disk))
     return Estimate(seconds, memory, disk, recipe.images / seconds, tuple(rates), problems)
 
 
@@ -82,11 +86,12 @@ def _rate(training: Training, data: TrainingData, phase: Phase) -> float:
     for step in range(1, 1 + _STEPS):  # not 0: that one has the lazy penalty
         start = time.perf_counter()
         batch = data.batch(training.generator, wanted, training.position.phase, step)
+        batch = batch.to(training.engine.device, training.engine.dtype)
         rng = data.generator(training.position.phase, step, 1)
         if phase.kind == "warm-up":
             warm_up_step(training, batch, step, batch.rgba, rng, lambda numbers: True)
         elif phase.kind == "adversarial":
-            adversarial_step(training, batch, step, rng, None, lambda numbers: True)
+            adversarial_step(training, batch, step, rng, lambda numbers: True)
         else:
             generator_step(training, batch, step, rng, lambda numbers: True)
             training.update_average()
@@ -94,7 +99,8 @@ def _rate(training: Training, data: TrainingData, phase: Phase) -> float:
     return phase.batch / best
 
 
-def _problems(recipe: Recipe, data: TrainingData, out: Path, memory: int, disk: int):
+def _problems(out: Path, memory: int, disk: int) -> Iterator[Problem]:
+    """What of the machine does not suffice."""
     folder = next(parent for parent in (out, *out.resolve().parents) if parent.is_dir())
     free = shutil.disk_usage(folder).free
     if free < disk:
@@ -106,14 +112,19 @@ def _problems(recipe: Recipe, data: TrainingData, out: Path, memory: int, disk: 
     if memory > total:
         yield Problem(f"the run needs {memory / 1e9:.1f} GB of memory, the machine has {total / 1e9:.1f} GB",
                       "choose a smaller batch or picture size")
-    yield from data_problems(recipe, data)
 
 
-def data_problems(recipe: Recipe, data: TrainingData):
+def data_problems(recipe: Recipe, data: TrainingData, head: HeadModel) -> Iterator[Problem]:
     """What of a recipe the dataset cannot serve."""
+    if data.info.head_sha256 != head.sha256:
+        yield Problem(f"the dataset is of the head model '{data.info.head_name}', not of '{head.name}' as it is here",
+                      "make the dataset again")
     if not data.knows_factors and any(phase.paired for phase in recipe.phases):
         yield Problem(f"recipe '{recipe.name}' pairs pictures with known factors, which this dataset does not have",
                       "choose the recipe 'paper', or a synthetic dataset")
+    elif not data.knows_texture and any(phase.kind == "uv" for phase in recipe.phases):
+        yield Problem(f"recipe '{recipe.name}' learns from texture maps, which this dataset does not have",
+                      "choose a recipe without a phase of kind 'uv', or a synthetic dataset")
     largest = max(phase.size for phase in recipe.phases)
     if largest > data.info.size:
         yield Problem(f"recipe '{recipe.name}' needs pictures of {largest} pixels, the dataset's have {data.info.size}",

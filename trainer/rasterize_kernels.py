@@ -18,8 +18,7 @@ from llvmlite import ir
 from numba import njit
 from numba.extending import intrinsic
 
-from core.render.cpu.blend import BATCH, TILE_COLUMNS, TILE_HEIGHT, TILE_ROWS, TILE_WIDTH, U_0, V_0, Workspace
-from core.render.cpu.blend import list_blocks
+from core.render.cpu.blend import BATCH, TILE_COLUMNS, TILE_HEIGHT, TILE_ROWS, TILE_WIDTH, U_0, V_0, Workspace, list_blocks
 from core.render.cpu.lanes import FLOATS, INTS, LANES, float_constant, float_lanes, fused_multiply_add, int_constant
 from core.render.cpu.memory import broadcast_at, element, load, store, store_block, store_transposed
 from core.render.cpu.project import (

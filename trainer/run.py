@@ -17,7 +17,7 @@ from trainer.data.dataset import Dataset
 from trainer.generator_teacher import GeneratorPrior
 from trainer.recipe import Recipe, recipe_from_json
 from trainer.snapshots import SnapshotStore, choose, read_generator
-from trainer.state import Training
+from trainer.state import generator_config
 
 GENERATOR_NAME = "generator.safetensors"
 
@@ -74,14 +74,20 @@ def load_generator(folder: Path, head: HeadModel | None = None) -> tuple[HeadGen
 
 
 def averaged_generator(folder: Path, head: HeadModel) -> HeadGenerator:
-    """The averaged weights of a run's newest checkpoint. Raises InputError when there is none."""
-    from trainer.engine import Engine, EngineSettings
-
+    """The averaged weights of a run's newest checkpoint. Raises InputError when there is none or it is of another head."""
     checkpoint = CheckpointStore(RunFolder(folder).checkpoints).newest()
     if checkpoint is None:
         raise InputError(f"{folder}: the run has learned nothing yet", "train it first")
-    with Engine(EngineSettings("cpu")) as engine:
-        return Training.resumed(checkpoint, engine, head).average
+    about = checkpoint.about
+    if about["head"] != head.sha256:
+        raise InputError(f"{folder} was trained on another head model", f"it needs the one with hash {about['head']}")
+    recipe = recipe_from_json(about["recipe"])
+    phase = recipe.phases[about["position"]["phase"]]
+    generator = HeadGenerator(generator_config(recipe, phase, int(about["latent_size"])), head)
+    prefix = "average."
+    generator.load_state_dict({name.removeprefix(prefix): value for name, value in checkpoint.tensors.items()
+                               if name.startswith(prefix)})
+    return generator.eval().requires_grad_(False)
 
 
 def prior_of(record: RunRecord, name: str = "") -> GeneratorPrior:

@@ -39,8 +39,10 @@ class SampleSheet:
         """The pictures [5 · 8, 3, S, S], 0..1."""
         real, labels = self._data.pictures(self._chosen, size)
         portraitist = GeneratorPortraitist(generator)
+        if not self._data.knows_factors:
+            labels = (self._latents(generator, len(real)), *labels[1:])
         answers = portraitist.pictures(*labels, size)
-        latent, shape = self._newcomers(generator, labels[0], labels[1])
+        latent, shape = self._newcomers(generator)
         rest = np.zeros((_PEOPLE, self._head.psi_layout.size), np.float32)
         neck = np.zeros((_PEOPLE, 3), np.float32)
         rows = [real, answers]
@@ -50,13 +52,13 @@ class SampleSheet:
         rgba = torch.from_numpy(np.concatenate(rows)).permute(0, 3, 1, 2).float() / 255
         return rgba[:, :3] + (1 - rgba[:, 3:]) * _BACKGROUND
 
-    def _newcomers(self, generator: HeadGenerator, latent: FloatArray, shape: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """People: known factors of one person on the shape of another where factors are known, else free latents."""
+    def _newcomers(self, generator: HeadGenerator) -> tuple[FloatArray, FloatArray]:
+        """Latents and shapes of people: their own latents where these are known, else free ones."""
         people = self._data.people_rows(self._people)
-        if self._data.knows_factors:
-            return people.latent, people.shape
-        rng = np.random.default_rng(_SEED)
-        return rng.normal(size=(_PEOPLE, generator.config.latent_input)).astype(np.float32), people.shape
+        return people.latent if self._data.knows_factors else self._latents(generator, _PEOPLE), people.shape
+
+    def _latents(self, generator: HeadGenerator, count: int) -> FloatArray:
+        return np.random.default_rng(_SEED).normal(size=(count, generator.config.latent_input)).astype(np.float32)
 
 
 def _repeated(camera: Camera, count: int) -> tuple[FloatArray, FloatArray]:

@@ -37,12 +37,14 @@ class Position:
         phase: index into the recipe's phases.
         images: pictures shown in all phases;  phase_images: in this one.
         cpu_seconds: spent so far, by all processes' main one, over all resumptions.
+        judged: `images` of the last snapshot that was judged.
     """
 
     phase: int = 0
     images: int = 0
     phase_images: int = 0
     cpu_seconds: float = 0.0
+    judged: int = 0
 
 
 @dataclass
@@ -74,7 +76,11 @@ class Training:
 
     @property
     def is_finished(self) -> bool:
-        return self.position.phase == len(self.recipe.phases) - 1 and self.position.phase_images >= self.phase.images
+        return self.position.phase == len(self.recipe.phases) - 1 and self.phase_is_over
+
+    @property
+    def phase_is_over(self) -> bool:
+        return self.position.phase_images >= self.phase.steps * self.phase.batch
 
     @staticmethod
     def start(recipe: Recipe, engine: Engine, head: HeadModel, latent_size: int) -> Training:
@@ -95,9 +101,10 @@ class Training:
         config = generator_config(self.recipe, phase, self.latent_size)
         start = self.average
         if config != start.config:
+            torch.manual_seed(self.recipe.seed + self.position.phase)  # new layers come from nowhere else
             start = grown(start, config.networks.plane_resolution, config.seat_resolution)
         self.generator = self.engine.setup(copy.deepcopy(start).requires_grad_(True).train())
-        self.average = _frozen_copy(start)
+        self.average = _frozen_copy(self.generator)
         self.guard.start_phase()
         self._enter()
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.networks.config import POSITION, SCALE
 from core.networks.head_generator import HeadPlanes, RawSeats, SeatedGaussians
+from core.networks.layers import SharedNoise
 from trainer import losses
 from trainer.adversary import Augmentation, conditioning_cameras, draw_augmentation, foreground_of, swap_chance
 from trainer.batches import Batch
@@ -45,14 +46,15 @@ def generator_step(training: Training, batch: Batch, step: int, rng: np.random.G
     training.optimizer.zero_grad(set_to_none=True)
     parts = Sum()
     if training.phase.kind == "uv":
-        person = training.generator.people(batch.latent, batch.shape_map, noise="none", update_average=True)
+        person = _people(training, batch.latent, batch, None, "none", None)
         residual = torch.zeros_like(person.planes)
         _planes_losses(training, batch, person, residual, training.generator.raw(person.planes, residual), parts)
     else:
-        fake = make_fake(training, batch, "none", None)
+        fake = make_fake(training, batch, "none", shared_noise(training, rng))
+        person = fake.person
         _picture_losses(training, batch, fake, parts)
-        _planes_losses(training, batch, fake.person, fake.residual, fake.raw, parts)
-    return _descend(training, parts, approve)
+        _planes_losses(training, batch, person, fake.residual, fake.raw, parts)
+    return _descend(training, person, parts, approve)
 
 
 def warm_up_step(training: Training, batch: Batch, step: int, fakes: Tensor, rng: np.random.Generator,
@@ -63,12 +65,11 @@ def warm_up_step(training: Training, batch: Batch, step: int, fakes: Tensor, rng
     return _discriminator_step(training, batch, picture, batch.over_background(), move, step, approve)
 
 
-def adversarial_step(training: Training, batch: Batch, step: int, rng: np.random.Generator, noise: torch.Generator,
-                     approve: Approve) -> Numbers:
+def adversarial_step(training: Training, batch: Batch, step: int, rng: np.random.Generator, approve: Approve) -> Numbers:
     """Generator and discriminator; the discriminator judges the very fakes of the generator's step."""
     phase, weights, adversary = training.phase, training.phase.losses, training.adversary
     training.optimizer.zero_grad(set_to_none=True)
-    fake = make_fake(training, batch, "random", noise, rng)
+    fake = make_fake(training, batch, "random", shared_noise(training, rng), rng)
     move = draw_augmentation(training.recipe.adversary, phase.size, rng)
     picture, real = fake.rendering.over(batch.background), batch.over_background()
     parts = Sum()
@@ -78,36 +79,58 @@ def adversarial_step(training: Training, batch: Batch, step: int, rng: np.random
     if weights.feature_matching:
         with torch.no_grad():
             paired = _judge(training, batch, real, move)
-        parts.add("features", weights.feature_matching, losses.feature_matching_loss(votes, paired))
+        sizes = training.engine.mean(losses.feature_sizes(paired))
+        parts.add("features", weights.feature_matching, losses.feature_matching_loss(votes, paired, sizes))
     fade = 1 - (1 - phase.picture_fade) * training.position.phase_images / phase.images
     _picture_losses(training, batch, fake, parts, fade)
     _planes_losses(training, batch, fake.person, fake.residual, fake.raw, parts)
     _paper_losses(training, fake, batch, parts)
-    numbers = _descend(training, parts, approve)
+    numbers = _descend(training, fake.person, parts, approve)
     adversary.requires_grad_(True)
     return numbers + _discriminator_step(training, batch, picture.detach(), real, move, step, approve)
 
 
-def make_fake(training: Training, batch: Batch, noise: str, generator: torch.Generator | None,
-              rng: np.random.Generator | None = None) -> Fake:
-    """The generator's answer to a batch: paired with it, or free people under its labels."""
+def shared_noise(training: Training, rng: np.random.Generator) -> SharedNoise:
+    """This process's part of the noise of a step."""
+    batch = training.phase.batch
+    generator = torch.Generator(training.engine.device).manual_seed(int(rng.integers(1 << 62)))
+    return SharedNoise(generator, batch, training.engine.share(batch))
+
+
+def make_fake(training: Training, batch: Batch, noise: str, source: SharedNoise, rng: np.random.Generator | None = None) -> Fake:
+    """The generator's answer to a batch: paired with it, or free people under its labels.
+
+    Args:
+        noise: "random" or "none", of the generator's layers;  source: of it, and of free people.
+        rng: shows the generator wrong cameras now and then; never without it.
+    """
     network = training.generator
     z, camera = batch.latent, None
     if not training.phase.paired or not z.shape[1]:
-        z = torch.randn(len(batch), network.config.latent_input, generator=generator)
+        z = source.normal(network.config.latent_input, dtype=batch.rgba.dtype)
     if network.config.networks.camera_size:
         camera = conditioning_cameras(batch.cameras.world_to_camera)
         if rng is not None:
-            swapped = torch.from_numpy(rng.uniform(size=len(camera)) < swap_chance(training.recipe.adversary,
-                                                                                   training.position.images))
-            camera = torch.where(swapped[:, None], camera.roll(1, 0), camera)
-    person = network.people(z, batch.shape_map, camera, noise=noise, update_average=True, generator=generator)
-    residual = network.residual_planes(person, batch.psi)
+            chance = swap_chance(training.recipe.adversary, training.position.images)
+            swapped = torch.from_numpy(rng.uniform(size=source.batch)[source.share] < chance).to(camera.device)
+            camera = torch.where(swapped[:, None], conditioning_cameras(batch.other_view), camera)
+    person = _people(training, z, batch, camera, noise, source)
+    with training.engine.autocast():
+        residual = network.residual_planes(person, batch.psi)
+    residual = residual.to(training.engine.dtype)
     raw = network.raw(person.planes, residual)
     gaussians = network.assemble(raw, batch.seats)
     color, opacity = gaussians.seen_from(batch.centres())
     rendering = rasterize(gaussians.xyz, gaussians.scale, gaussians.quat, color, opacity, batch.cameras)
     return Fake(person, residual, raw, gaussians, rendering, color, opacity)
+
+
+def _people(training: Training, z: Tensor, batch: Batch, camera: Tensor | None, noise: str,
+            source: SharedNoise | None) -> HeadPlanes:
+    with training.engine.autocast():
+        person = training.generator.people(z, batch.shape_map, camera, noise=noise, generator=source)
+    dtype = training.engine.dtype
+    return HeadPlanes(person.w.to(dtype), person.planes.to(dtype), person.tap)
 
 
 class Sum:
@@ -176,8 +199,14 @@ def _paper_losses(training: Training, fake: Fake, batch: Batch, parts: Sum) -> N
 def _judge(training: Training, batch: Batch, picture: Tensor, move: Augmentation) -> Votes:
     adversary = training.adversary
     shown = adversary.shown(picture, batch.displacement, move, training.position.images)
-    return adversary.judge(shown, foreground_of(batch.displacement, move), conditioning_cameras(batch.cameras.world_to_camera),
-                           _added_weight(training))
+    return _votes(training, shown, foreground_of(batch.displacement, move), conditioning_cameras(batch.cameras.world_to_camera))
+
+
+def _votes(training: Training, shown: Tensor, foreground: Tensor, camera: Tensor) -> Votes:
+    with training.engine.autocast():
+        votes = training.adversary.judge(shown, foreground, camera, _added_weight(training))
+    dtype = training.engine.dtype
+    return Votes(votes.logits.to(dtype), votes.weights.to(dtype), tuple(layer.to(dtype) for layer in votes.features))
 
 
 def _added_weight(training: Training) -> float:
@@ -192,35 +221,39 @@ def _discriminator_step(training: Training, batch: Batch, fake: Tensor, real: Te
     camera = conditioning_cameras(batch.cameras.world_to_camera)
     foreground = foreground_of(batch.displacement, move)
     shown = [adversary.shown(x, batch.displacement, move, training.position.images) for x in (fake, real)]
-    weight = _added_weight(training)
-    votes = [adversary.judge(x, foreground, camera, weight) for x in shown]
+    votes = [_votes(training, x, foreground, camera) for x in shown]
     loss = losses.discriminator_loss(*votes)
     training.engine.backward(loss)
     numbers = [("discriminator", loss.detach()), ("score gap", (votes[1].score() - votes[0].score()).mean().detach())]
     if recipe.r1_gamma and step % recipe.r1_every == 0:
         picture = shown[1].detach().requires_grad_(True)
-        penalty = losses.gradient_penalty(adversary.judge(picture, foreground, camera, weight), picture)
+        penalty = losses.gradient_penalty(_votes(training, picture, foreground, camera), picture)
         training.engine.backward(penalty * (recipe.r1_gamma / 2 * recipe.r1_every))
         numbers.append(("gradient penalty", penalty.detach()))
-    return _finish(training, list(adversary.parameters()), optimizer, numbers, "discriminator gradient", approve)
+    return _finish(training, list(adversary.parameters()), optimizer, numbers, "discriminator gradient", approve)[0]
 
 
-def _descend(training: Training, parts: Sum, approve: Approve) -> Numbers:
+def _descend(training: Training, person: HeadPlanes, parts: Sum, approve: Approve) -> Numbers:
     training.engine.backward(parts.total)
     for group in training.optimizer.param_groups:
         group["lr"] = training.learning_rate()
-    return _finish(training, list(training.generator.parameters()), training.optimizer,
-                   [*parts.parts, ("loss", parts.total.detach())], "gradient", approve)
+    numbers, taken = _finish(training, list(training.generator.parameters()), training.optimizer,
+                             [*parts.parts, ("loss", parts.total.detach())], "gradient", approve)
+    styles = training.engine.mean(person.w.mean(0))
+    if taken:
+        training.generator.mapping.follow(styles)
+    return numbers
 
 
 def _finish(training: Training, parameters: list, optimizer: torch.optim.Optimizer, numbers: list[tuple[str, Tensor]],
-            norm_name: str, approve: Approve) -> Numbers:
-    """Average over processes, ask the guard, take the step."""
+            norm_name: str, approve: Approve) -> tuple[Numbers, bool]:
+    """Average over processes, ask the guard, take the step; returns also whether it was taken."""
     engine = training.engine
     engine.average_gradients(parameters)
     means = engine.mean(torch.stack([value.reshape(()) for _, value in numbers]))
     shown = tuple((name, float(value)) for (name, _), value in zip(numbers, means, strict=True))
     shown += ((norm_name, float(gradient_norm(parameters))),)
-    if approve(shown):
+    taken = approve(shown)
+    if taken:
         optimizer.step()
-    return shown
+    return shown, taken

@@ -20,7 +20,7 @@ def evaluate(options: EvaluateOptions) -> int:
 
     check_options(options)
     portraitist, data = _portraitist(options)
-    with ProgressBars() as bars:
+    with ProgressBars("‰", lines=True) as bars:
         plan = replace(EvaluationPlan(), pictures=options.n)
         found = measure(portraitist, Dataset.open(data), plan, options.inception,
                         lambda stage, share: bars(stage, round(1000 * share), 1000))
@@ -44,6 +44,6 @@ def _portraitist(options: EvaluateOptions):
     if options.data is None:
         raise InputError("a pack is judged by a dataset", "add --data FOLDER")
     from core.avatar.pack import read_pack
-    from trainer.portraitist import PackPortraitist
+    from trainer.pack_portraitist import PackPortraitist
 
     return PackPortraitist(read_pack(options.pack)), options.data

@@ -1,0 +1,1 @@
+"""What generated pictures are judged by; `trainer.evaluate` puts the numbers together."""
