@@ -14,6 +14,7 @@ needed beside this file; `python3 main.py COMMAND --help` explains a command.
   data         make, ingest or check a dataset
   train        train a generator, or go on with a run
   evaluate     measure a generator or a pack against a dataset
+  ablate       what shape map, dual discrimination and deformation branch bring
   distill      extract the shared Gaussian blendshapes into an avatar pack
   doctor       what works on this machine, and the mending step for what does not
   bench        how fast this machine is, stage by stage

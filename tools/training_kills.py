@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _SAVING_SECONDS = 0.04  # about as long as a small checkpoint takes
 _PATIENCE_SECONDS = 600.0  # for the next word of a process
 _EVERY_THIRD = 3
+_WORD = re.compile(r"(shown|saving|saved) \d+\n")
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Trainer:
 
     def _read(self) -> None:
         for line in self._process.stdout:
-            if line.split()[0] in ("shown", "saving", "saved"):
+            if _WORD.fullmatch(line):  # not what else the command says, nor a line that a kill has torn
                 self._said.put(line)
         self._said.put(None)
 
@@ -211,7 +213,8 @@ def train_aloud(arguments: list[str]) -> int:
     from trainer.loop import Loop
 
     def say(word: str, number: int) -> None:
-        print(word, number, flush=True)
+        sys.stdout.write(f"{word} {number}\n")
+        sys.stdout.flush()
 
     count, save = Loop._count, CheckpointStore.save
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "data": "make, ingest or check a dataset",
     "train": "train a generator, or go on with a run",
     "evaluate": "measure a generator or a pack against a dataset",
+    "ablate": "what shape map, dual discrimination and deformation branch bring",
     "distill": "extract the shared Gaussian blendshapes into an avatar pack",
 }
 
@@ -36,6 +37,7 @@ _TABLE = {
     "data check": Command("trainer.data.cli_portraits", "CheckOptions", "check"),
     "train": Command("trainer.commands.train", "TrainOptions", "train"),
     "evaluate": Command("trainer.commands.evaluate", "EvaluateOptions", "evaluate"),
+    "ablate": Command("trainer.commands.ablate", "AblateOptions", "ablate"),
     "distill": Command("trainer.commands.distill", "DistillOptions", "distill"),
 }
 
