@@ -85,10 +85,12 @@ class Choice(QPushButton):
         grid.setContentsMargins(16, 12, 16, 12)
         grid.setHorizontalSpacing(16)
         grid.setVerticalSpacing(2)
-        grid.addWidget(Symbol(icon_name), 0, 0, 2, 1)
-        grid.addWidget(self._title, 0, 1, Qt.AlignmentFlag.AlignBottom)
-        grid.addWidget(self._words, 1, 1, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(Symbol(icon_name), 0, 0, 4, 1)
+        grid.addWidget(self._title, 1, 1)
+        grid.addWidget(self._words, 2, 1)
         grid.setColumnStretch(1, 1)
+        for row in (0, 3):  # what is left over lies above and below
+            grid.setRowStretch(row, 1)
         for label in self.findChildren(QLabel):
             label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setAccessibleName(title)

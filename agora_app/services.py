@@ -18,6 +18,7 @@ from agora_app.models.drive import DriveModel
 from agora_app.models.outputs import OutputsModel
 from agora_app.models.performance import PerformanceModel
 from agora_app.models.recording import RecordingModel
+from agora_app.models.shelves import shipped_packs
 from agora_app.models.source import SourceModel
 from agora_app.models.take_context import Scene
 from agora_app.models.view import ViewModel
@@ -77,7 +78,7 @@ class Services(QObject):
         self.workshop = Workshop(None)
         self.view = ViewModel(self.session, store, parent=self)
         self.drive = DriveModel(self.session, store, self)
-        self.cast = CastModel(self.session, store, self.workshop, self)
+        self.cast = CastModel(self.session, store, self.workshop, self, shipped=shipped_packs())
         self.calibration = CalibrationModel(self.session, store, self, calibrate=calibrate_apart)
         self.source = SourceModel(self.session, store, self)
         self.outputs = OutputsModel(self.session, store, self)

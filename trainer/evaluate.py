@@ -17,7 +17,7 @@ from core.errors import InputError
 from core.types import FloatArray
 from trainer.data.dataset import Dataset, People, Samples
 from trainer.metrics.factors import Factors, factors_from
-from trainer.metrics.feature_training import FeatureBudget, features_of
+from trainer.metrics.feature_training import features_of
 from trainer.metrics.features import FeatureNetwork
 from trainer.metrics.identity import Grid
 from trainer.metrics.inception import load_inception
@@ -127,7 +127,7 @@ def evaluate(portraitist: Portraitist, dataset: Dataset, plan: EvaluationPlan = 
     if min(plan.pictures, dataset.count("test")) < 10:
         raise InputError(f"{dataset.folder} has too few test pictures to judge by", "make at least 10, better 2000")
     published = load_inception(inception) if inception else None
-    network = features_of(dataset, FeatureBudget(), lambda share: progress("features", share))
+    network = features_of(dataset, progress=lambda share: progress("features", share))
     progress("real pictures", 0.0)
     reference = reference_of(dataset, network, plan.pictures, published)
     progress("real pictures", 1.0)

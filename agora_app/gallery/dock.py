@@ -265,12 +265,13 @@ class IdentityDock(QWidget):
             self.tabs.blockSignals(True)
             while self.tabs.count():
                 self.tabs.removeTab(0)
-            self.tabs.setTabsClosable(len(shelves) > 1)
+            self.tabs.setTabsClosable(not all(shelf.shipped for shelf in shelves))
             for i, shelf in enumerate(shelves):
                 self.tabs.addTab("")
                 self.tabs.setTabData(i, shelf.key)
-            for side in (QTabBar.ButtonPosition.LeftSide, QTabBar.ButtonPosition.RightSide):
-                self.tabs.setTabButton(0, side, None)  # the studio stays
+            for i in (i for i, shelf in enumerate(shelves) if shelf.shipped):
+                for side in (QTabBar.ButtonPosition.LeftSide, QTabBar.ButtonPosition.RightSide):
+                    self.tabs.setTabButton(i, side, None)  # these stay
             self.tabs.blockSignals(False)
             self._select_tab(self.model.shelf)
         for i, shelf in enumerate(shelves):

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +62,7 @@ class CastModel(QObject):
         workshop: of the studio; the caller closes it.
         make_workshop: makes the workshop of a pack.
         people: favourites and notes; by default the user's.
+        shipped: packs that are always there and in no settings.
     """
 
     cast_changed = Signal()
@@ -74,7 +75,7 @@ class CastModel(QObject):
 
     def __init__(self, session, store: SettingsStore, workshop: Workshop, parent: QObject | None = None, *,
                  make_workshop: Callable[[Path], Workshop] = Workshop, people: PeopleStore | None = None,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+                 shipped: Sequence[Path] = (), clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(parent)
         self._session, self._store, self._clock = session, store, clock
         self._people = people or PeopleStore()
@@ -95,8 +96,7 @@ class CastModel(QObject):
         self.shelves.changed.connect(self.shelves_changed)
         self.shelves.opened.connect(self._on_opened)
         self.shelves.failed.connect(self._on_open_failed)
-        for path in store.settings.identity.packs:
-            self.shelves.open(path)
+        self.shelves.open_all(shipped, store.settings.identity.packs)
         if self._people.problem:
             QTimer.singleShot(0, self, lambda: self.failed.emit(self._people.problem, ""))
 
@@ -247,8 +247,9 @@ class CastModel(QObject):
             self._saying_hello.add(key)
 
     def close_pack(self, key: str) -> None:
-        """Put a pack away; if its people are on stage, a studio person takes over."""
-        if key == STUDIO or self.shelves.get(key) is None:
+        """Put a pack away; if its people are on stage, a studio person takes over. The studio and shipped packs stay."""
+        shelf = self.shelves.get(key)
+        if shelf is None or shelf.shipped:
             return
         self.undo_stack.clear()  # it may name people who can no longer be had
         if self.wanted.shelf == key:
@@ -431,7 +432,7 @@ class CastModel(QObject):
             self._want(Stage(STUDIO, DEFAULT_PERSON), record=False)
 
     def _remember_packs(self) -> None:
-        self._store.change("identity", packs=tuple(shelf.key for shelf in self.shelves.all() if shelf.key))
+        self._store.change("identity", packs=tuple(shelf.key for shelf in self.shelves.all() if not shelf.shipped))
 
     def _people_have_changed(self) -> None:
         self._save_timer.start()

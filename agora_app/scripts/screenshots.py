@@ -28,7 +28,11 @@ class Options:
     parts: tuple[Literal["window", "docks", "dialogs", "training"], ...] = ("window", "docks", "dialogs", "training")
     """What is shown."""
     trainer: Path | None = None
-    """A program that answers the training commands; this one when left out, which then trains for some minutes."""
+    """A program that answers the training commands; this one when left out."""
+    dataset: Path | None = None
+    """A small dataset for the pages about training; a tiny one is made when left out."""
+    run: Path | None = None
+    """A training on it for these pages; when left out, the smallest recipe is trained, for a minute or two."""
 
 
 def run(options: Options) -> int:
@@ -37,10 +41,12 @@ def run(options: Options) -> int:
     import tempfile
 
     from agora_app.cli import require_screen
+    from core.assets import cache_folder
 
     require_screen()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["AGORA_DATA"] = folder
+    os.environ.setdefault("AGORA_CACHE", str(cache_folder()))
+    with tempfile.TemporaryDirectory() as folder:  # a home of its own: pictures show no paths of this machine
+        os.environ |= {"HOME": folder, "USERPROFILE": folder, "AGORA_DATA": str(Path(folder) / "Agora")}
         driver = options.driver or _synthetic_driver(Path(folder) / "camera.mp4")
         options.out.mkdir(parents=True, exist_ok=True)
         _Session(options, driver, Path(folder)).run()
@@ -75,8 +81,8 @@ class _Session:
         self._running.services.source.open_video(str(driver))
 
     def run(self) -> None:
-        """Everything, once in each theme."""
-        from agora_app.scripts.training_pictures import TrainingPictures
+        """Everything in each theme."""
+        from agora_app.scripts.training_pictures import Material, TrainingPictures
 
         services = self._running.services
         self._wait(lambda: services.session.stats().tracked_fps > 5, 40)
@@ -88,8 +94,9 @@ class _Session:
             for part, show in (("window", self._main), ("docks", self._docks), ("dialogs", self._dialogs)):
                 if part in self._options.parts:
                     show(theme)
-            if "training" in self._options.parts:
-                TrainingPictures(self._running, self._grab, self._wait, self._options.trainer).take(theme)
+        if "training" in self._options.parts:
+            material = Material(self._options.trainer, self._options.dataset, self._options.run)
+            TrainingPictures(self._running, self._grab, self._wait, material, self._options.themes).take()
         self._running.window.close()
         self._pause(0.2)
 

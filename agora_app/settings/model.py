@@ -96,7 +96,7 @@ class Training(Section):
 
     data_kind: Literal["folder", "synthetic", "photos"] = "synthetic"
     dataset: str = Field("", title="Dataset", description="A folder with dataset.json, made here or by main.py data")
-    synthetic_count: int = Field(20000, ge=64, le=2_000_000, title="Pictures", description="More people and faces, better heads")
+    synthetic_count: int = Field(20000, ge=20, le=2_000_000, title="Pictures", description="More people and faces, better heads")
     synthetic_size: Literal["32", "64", "128", "256", "512"] = Field("128", title="Size, pixels",
                                                                      description="Of each picture; at least the recipe's")
     synthetic_seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="The same seed makes the same pictures")
@@ -110,9 +110,11 @@ class Training(Section):
     size: Literal["recipe", "16", "32", "64", "128", "256", "512"] = Field(
         "recipe", title="Picture size, pixels", description="Of what the generator makes")
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Of everything random")
-    threads: int = Field(0, ge=0, le=512, title="Threads", description="0 takes all cores; fewer leave room for the live view")
+    threads: int = Field(0, ge=0, le=512, title="Threads", description="0 takes all cores but one; fewer leave room for others")
     runs_folder: str = Field("", title="Keep the training in", description="Empty: a folder of the program's own")
     components: int = Field(64, ge=1, le=256, title="Blendshapes (K)", description="More follow finer, and draw slower")
+    identities: int = Field(50, ge=2, le=100_000, title="People to learn from", description="More take longer")
+    expressions: int = Field(100, ge=2, le=100_000, title="Expressions of each", description="More take longer")
 
 
 class Application(Section):

@@ -147,12 +147,11 @@ class CheckPage(StepPage):
     def _summary(self, answer: CheckAnswer | None) -> str:
         if answer is None:
             return ""
-        info = answer.info
-        kind = {"synthetic": self.tr("Synthetic"), "portraits": self.tr("Photos"),
-                "official": self.tr("Official layout")}.get(info.kind, info.kind)
-        facts = [kind, self.tr("{0:,} pictures").format(info.images) if info.images else "",
-                 self.tr("{0:,} people").format(info.people) if info.people else "",
-                 self.tr("{0} × {0} pixels").format(info.size) if info.size else ""]
+        kind = {"synthetic": self.tr("Synthetic"), "portraits": self.tr("Photos")}.get(answer.kind, answer.kind.capitalize())
+        images = sum(answer.images.values())
+        facts = [kind, self.tr("{0:,} pictures").format(images) if images else "",
+                 self.tr("{0:,} people").format(answer.people) if answer.people else "",
+                 self.tr("{0} × {0} pixels").format(answer.size) if answer.size else ""]
         return " · ".join(fact for fact in facts if fact)
 
 

@@ -17,19 +17,22 @@ from agora_app.training.sample_view import Picture
 from agora_app.training.widgets import FindingList, FormCard, TaskBar, muted_wrapping, sentence
 from agora_app.words import size_of
 
+_WORDS, _CELL_MARGIN = 4, 6  # a column, pixels
+_SIGNS = {"lower": "↓", "higher": "↑", "one": "→ 1", "real": "→ real"}
+
 
 class EvaluatePage(StepPage):
-    """A table of what was measured, with the floor and the ceiling of each number."""
+    """A table of what was measured; each number beside what real pictures get and what useless ones get."""
 
     def __init__(self, step: EvaluateStep) -> None:
         super().__init__(step)
         self.set_heading(self.tr("How good has it become?"),
-                         self.tr("The floor is what the ruler itself gets wrong, the ceiling what pure chance gives. "
+                         self.tr("Beside each number: what real pictures of unseen people get, and what useless ones get. "
                                  "You may go on without measuring."))
         self.measure = TaskBar(step.task, self.tr("Measure again"), self.tr("On the newest snapshot"))
         self.measure.wanted.connect(lambda: step.begin(again=True))
         self.table = QTableWidget(0, 5)
-        self.table.setHorizontalHeaderLabels([self.tr("Measure"), self.tr("Value"), self.tr("Floor"), self.tr("Ceiling"),
+        self.table.setHorizontalHeaderLabels([self.tr("Measure"), self.tr("Value"), self.tr("Real"), self.tr("Useless"),
                                               self.tr("What it says")])
         self.table.setAccessibleName(self.tr("Measures"))
         self.table.verticalHeader().hide()
@@ -43,7 +46,8 @@ class EvaluatePage(StepPage):
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         for column in range(4):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(4, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(_WORDS, QHeaderView.ResizeMode.Stretch)
+        header.sectionResized.connect(lambda column, *_: self._fit_rows() if column == _WORDS else None)
         self.findings = FindingList()
         self.findings.setFixedHeight(76)
         self.column.addWidget(self.measure)
@@ -62,16 +66,24 @@ class EvaluatePage(StepPage):
         rows = answer.rows if answer else ()
         self.table.setRowCount(len(rows))
         for place, row in enumerate(rows):
-            arrow = "↓" if row.better == "lower" else "↑"
-            for column, text in enumerate((f"{row.name} {arrow}", number(row.value), number(row.floor), number(row.ceiling),
-                                           sentence(row.meaning))):
+            for column, text in enumerate((f"{row.name} {_SIGNS[row.better]}", number(row.value), number(row.floor),
+                                           number(row.ceiling), sentence(row.meaning))):
                 item = QTableWidgetItem(text)
                 item.setToolTip(self._tooltip(row))
                 self.table.setItem(place, column, item)
-        self.table.resizeRowsToContents()
+        self._fit_rows()
+
+    def _fit_rows(self) -> None:
+        """Room for all lines of the words; Qt's own way does not see how they wrap."""
+        width = self.table.columnWidth(_WORDS) - 2 * _CELL_MARGIN
+        for row in range(self.table.rowCount()):
+            item, metrics = self.table.item(row, _WORDS), self.table.fontMetrics()
+            words = metrics.boundingRect(0, 0, width, 10_000, Qt.TextFlag.TextWordWrap, item.text() if item else "")
+            self.table.setRowHeight(row, words.height() + 2 * _CELL_MARGIN)
 
     def _tooltip(self, row: Measure) -> str:
-        better = self.tr("Lower is better") if row.better == "lower" else self.tr("Higher is better")
+        better = {"lower": self.tr("Lower is better"), "higher": self.tr("Higher is better"), "one": self.tr("1 is best"),
+                  "real": self.tr("Best as on real pictures")}[row.better]
         return f"{sentence(row.meaning)} {better}."
 
 
@@ -82,7 +94,7 @@ class BlendshapePage(StepPage):
         super().__init__(step)
         self.set_heading(self.tr("Extract the blendshapes"),
                          self.tr("The network is replaced by K shapes that are added up: that is what runs live on a processor."))
-        self.form = FormCard(step.model.store, ("components",))
+        self.form = FormCard(step.model.store, ("components", "identities", "expressions"))
         self.extract = TaskBar(step.task, self.tr("Extract"), self.tr("Write the pack of this training"))
         self.extract.wanted.connect(step.extract)
         self.words = muted_wrapping("")
@@ -129,7 +141,7 @@ class BlendshapePage(StepPage):
                 self._curve.hide()
             return
         if self._curve is None:
-            self._curve = LinePlot(self.tr("Error that remains, over K"), height=200, marks=True, axis_width=54)
+            self._curve = LinePlot(self.tr("Error on unseen people over K, millimetres"), height=200, marks=True, axis_width=54)
             self.column.insertWidget(self.column.count() - 1, self._curve)
         counts, errors = [point.components for point in points], [point.error for point in points]
         self._curve.show()
@@ -137,7 +149,7 @@ class BlendshapePage(StepPage):
         self._curve.view.setXRange(counts[0], counts[-1], padding=0.02)
         self._curve.view.setYRange(0, 1.1 * max(errors) or 1.0, padding=0)
         self._curve.axes[1].setTicks([[(count, str(count)) for count in counts]])
-        self._curve.legend.setText(self.tr("{0:.3g} at K = {1}").format(errors[-1], counts[-1]))
+        self._curve.legend.setText(self.tr("{0:.3g} mm at K = {1}").format(errors[-1], counts[-1]))
 
 
 class InstallPage(StepPage):

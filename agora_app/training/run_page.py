@@ -25,12 +25,14 @@ from agora_app.plots import LinePlot
 from agora_app.theme import set_role
 from agora_app.training.models.model import TrainingModel
 from agora_app.training.models.run_model import KEPT_LINES, Condition, RunModel
+from agora_app.training.models.series import SHOWN_OF_EVALUATIONS
 from agora_app.training.sample_view import SampleView
 from agora_app.training.widgets import FindingList
 from agora_app.words import about
 from core.run_folder import Request
 
 PLOT_HEIGHT, PLOTS_IN_A_ROW = 84, 2
+LEADING_PLOTS = ("FD-synth", "loss", "picture", "adversarial", "discriminator")  # the others follow as they come up
 ROOM_OF_A_NUMBER = 0.16  # of a plot's height: half a number at the axis, which is not drawn when it does not fit
 _THOUSAND = 10_000  # above it, pictures are counted in thousands
 
@@ -95,6 +97,7 @@ class RunPage(Page):
         self.log.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.log.setAccessibleName(self.tr("Log of the training"))
+        self.log.setPlaceholderText(self.tr("What happens is noted here."))
         self.log.setFixedHeight(92)
         right = QWidget()
         column = QVBoxLayout(right)
@@ -259,11 +262,13 @@ class RunPage(Page):
 
     def _add_plot(self, name: str) -> None:
         self._no_plots.hide()
-        plot = self.plots[name] = LinePlot(name, height=PLOT_HEIGHT, axis_width=44)
-        place = len(self.plots) - 1
-        self._board.addWidget(plot, place // PLOTS_IN_A_ROW, place % PLOTS_IN_A_ROW)
-        self._board.setRowStretch(place // PLOTS_IN_A_ROW + 1, 1)
-        self._board.setRowStretch(place // PLOTS_IN_A_ROW, 0)
+        self.plots[name] = LinePlot(name, height=PLOT_HEIGHT, axis_width=44, marks=name in SHOWN_OF_EVALUATIONS)
+        leading = {first: place for place, first in enumerate(LEADING_PLOTS)}
+        for place, shown in enumerate(sorted(self.plots, key=lambda shown: leading.get(shown, len(leading)))):
+            self._board.addWidget(self.plots[shown], place // PLOTS_IN_A_ROW, place % PLOTS_IN_A_ROW)
+        last = (len(self.plots) - 1) // PLOTS_IN_A_ROW
+        self._board.setRowStretch(last + 1, 1)
+        self._board.setRowStretch(last, 0)
 
     def _draw(self, plot: LinePlot, images: list[int], values: list[float]) -> None:
         plot.curves[0].setData(images, values)

@@ -26,14 +26,14 @@ from agora_app.training.models.answers import Finding, Problem
 from agora_app.training.models.task import ChildTask
 
 SHOWN_FILES = 4
-_LEVELS = {"blocking": ("✗", "bad"), "warning": ("!", "warn"), "note": ("i", "accent"), "ok": ("✓", "ok")}
+_LEVELS = {"blocking": ("✗", "bad"), "warning": ("!", "warn"), "ok": ("✓", "ok")}
 
 
 class FindingCard(QFrame):
-    """What is so, how much of it, where, and how to mend it. The mark says without colour how grave it is.
+    """What is so, where, and how to mend it. The mark says without colour how grave it is.
 
     Args:
-        level: "blocking", "warning", "note" or "ok".
+        level: "blocking", "warning" or "ok".
     """
 
     def __init__(self, level: str, what: str, mend: str = "", count: int = 0, files: Sequence[str] = ()) -> None:
@@ -52,17 +52,15 @@ class FindingCard(QFrame):
         grid.setVerticalSpacing(2)
         grid.addWidget(self.mark, 0, 0, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignHCenter)
         grid.addWidget(wrapping(sentence(shorten_home(what))), 0, 1)
-        if count:
-            grid.addWidget(QLabel(f"× {count:,}"), 0, 2, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight)
         if mend:
-            grid.addWidget(muted_wrapping(sentence(self.tr("To mend it: {0}").format(shorten_home(mend)))), 1, 1, 1, 2)
+            grid.addWidget(muted_wrapping(sentence(self.tr("To mend it: {0}").format(shorten_home(mend)))), 1, 1)
         if files:
             more = self.tr(" and {0} more").format(count - SHOWN_FILES) if count > SHOWN_FILES else ""
             names = muted_wrapping(", ".join(files[:SHOWN_FILES]) + more)
             names.setToolTip("\n".join(files[:40]))
-            grid.addWidget(names, 2, 1, 1, 2)
+            grid.addWidget(names, 2, 1)
         grid.setColumnStretch(1, 1)
-        words = {"blocking": self.tr("stops you"), "warning": self.tr("warning"), "note": self.tr("note"), "ok": self.tr("fine")}
+        words = {"blocking": self.tr("stops you"), "warning": self.tr("warning"), "ok": self.tr("fine")}
         self.setAccessibleName(f"{words[level]}: {what}. {mend}")
         self._paint()
         theme().changed.connect(self._paint)
@@ -91,7 +89,7 @@ class FindingList(QScrollArea):
         self.setWidget(body)
 
     def show_findings(self, findings: Sequence[Finding]) -> None:
-        self._show([(finding.severity, finding.what, finding.mend, finding.count, finding.files) for finding in findings])
+        self._show([(found.severity, found.message, found.hint, found.count, found.places) for found in findings])
 
     def show_problems(self, problems: Sequence[Problem], fine: str = "") -> None:
         """Show problems; `fine` is said when there are none that stop one."""

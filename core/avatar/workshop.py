@@ -347,7 +347,8 @@ class ChildProcess:
             self.process.kill()
             self.process.join(_ENDING_SECONDS)
         self._connection.close()
-        self.process.close()
+        with contextlib.suppress(ValueError):  # killed, and on a crowded machine still not gone
+            self.process.close()
 
 
 def _as_person(person: Person | str) -> Person:

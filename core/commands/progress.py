@@ -6,6 +6,8 @@ import sys
 import time
 from types import TracebackType
 
+SHARES = "‰"
+"""Unit of work whose share is known, not its number of parts."""
 _LINE_SECONDS = 1.0
 
 
@@ -14,7 +16,7 @@ class ProgressBars:
 
     Args:
         unit: what is counted.
-        lines: where there is no terminal, print "WHAT: N/M" to stdout, at most every second.
+        lines: where there is no terminal, print "WHAT: N/M" (of shares "WHAT: P%") to stdout, at most every second.
     """
 
     def __init__(self, unit: str = "frames", *, lines: bool = False) -> None:
@@ -51,4 +53,4 @@ class ProgressBars:
         now = time.monotonic()
         if self._lines and (now - self._printed >= _LINE_SECONDS or done >= total):
             self._printed = now
-            print(f"{doing}: {done}/{total}", flush=True)
+            print(f"{doing}: {done / total:.0%}" if self._unit == SHARES else f"{doing}: {done}/{total}", flush=True)

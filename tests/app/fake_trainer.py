@@ -18,7 +18,7 @@ from PIL import Image
 
 from core.run_folder import LogRecord, Request, RunFolder, RunState, RunStatus
 
-INFO = {"kind": "synthetic", "size": 64, "images": 2000, "people": 40}
+INFO = {"kind": "synthetic", "size": 64, "images": {"train": 1600, "test": 400}, "people": 40}
 TICK = 0.01  # seconds of this process between two looks at what is asked of it
 
 
@@ -61,9 +61,9 @@ def check(options) -> None:
         os.abort()
     findings = plan.get("findings", [])
     bad = any(finding["severity"] == "blocking" for finding in findings)
-    answer(options.json, {"findings": findings, "ok": not bad, "info": plan.get("info", INFO)})
+    answer(options.json, {**INFO, "findings": findings, "blocked": bad, **plan.get("info", {})})
     if bad:
-        fail("the dataset cannot be trained on")
+        sys.exit(1)
 
 
 def probe(options) -> None:
@@ -205,7 +205,8 @@ def main() -> None:
         one = commands.add_parser(command)
         for name in names:
             one.add_argument(f"--{name}", type=Path)
-    one.add_argument("--components", type=int)
+    for name in ("components", "identities", "expressions"):
+        one.add_argument(f"--{name}", type=int)
     options = parser.parse_args()
     {"synth": synth, "portraits": portraits, "check": check, "train": train, "evaluate": evaluate,
      "distill": distill}[options.command](options)

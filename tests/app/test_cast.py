@@ -9,6 +9,7 @@ import pytest
 from agora_app.models import people_store
 from agora_app.models.cast import CastModel
 from agora_app.models.people_store import PeopleStore
+from agora_app.models.shelves import shipped_packs
 from core.avatar.portraits import KnownPerson
 from core.errors import InputError, PackError
 from tests.app.fake_workshop import FakeIdentity, FakeWorkshop
@@ -25,6 +26,7 @@ def workshop():
 def packs():
     """Workshops of packs by the name of their file."""
     return {"people.agora": FakeWorkshop(ready=("0", "1", "2"), names=("0", "1", "2"), title="Three people"),
+            "trained.agora": FakeWorkshop(ready=("0", "7"), title="Trained"),
             "broken.agora": FakeWorkshop(error=PackError("broken.agora is damaged", "fetch it again"))}
 
 
@@ -32,10 +34,11 @@ def packs():
 def make_cast(qtbot, session, store, workshop, packs):
     made = []
 
-    def make(**settings):
+    def make(shipped=(), **settings):
         store.change("identity", **settings)
         seconds = SimpleNamespace(now=100.0)
-        cast = CastModel(session, store, workshop, make_workshop=lambda path: packs[Path(path).name], clock=lambda: seconds.now)
+        cast = CastModel(session, store, workshop, make_workshop=lambda path: packs[Path(path).name], shipped=shipped,
+                         clock=lambda: seconds.now)
         cast.seconds, cast.told = seconds, []
         cast.failed.connect(lambda what, hint: cast.told.append((what, hint)))
         made.append(cast)
@@ -322,6 +325,31 @@ def test_favourites_and_notes_survive_a_restart(make_cast, cast):
     assert again.is_favourite("12")
     assert again.note("12") == "for the demo"
     assert again.recent_of(None) == ("7", "100")
+
+
+def test_shipped_packs_are_there_and_stay(qtbot, make_cast, packs, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("agora_app.models.shelves.resource", lambda name: tmp_path / name)
+    assert shipped_packs() == ()
+    folder = tmp_path / "packs"
+    folder.mkdir()
+    for name in ("trained.agora", "broken.agora", "notes.txt"):
+        (folder / name).touch()
+    shipped = shipped_packs()
+    assert [path.name for path in shipped] == ["broken.agora", "trained.agora"]
+    cast = make_cast(shipped, packs=(str(folder / "trained.agora"), str(tmp_path / "people.agora")))
+    cast.choose("7")
+    qtbot.waitUntil(lambda: len(cast.shelves.all()) == 3 and all(shelf.ready for shelf in cast.shelves.all()))
+    assert [(shelf.title, shelf.shipped) for shelf in cast.shelves.all()] == [
+        ("Studio", True), ("Trained", True), ("Three people", False)]
+    assert cast.told == [("broken.agora is damaged", "fetch it again")]
+    assert store.settings.identity.packs == (str(tmp_path / "people.agora"),)
+    key = str(folder / "trained.agora")
+    cast.choose("0", key)
+    assert (cast.person, cast.shelf.key) == ("0", key)
+    for closed in (key, "", str(tmp_path / "people.agora")):
+        cast.close_pack(closed)
+    assert [shelf.title for shelf in cast.shelves.all()] == ["Studio", "Trained"]
+    assert (cast.person, cast.shelf.key, store.settings.identity.packs) == ("0", key, ())
 
 
 def test_favourites_of_a_pack_are_its_own(qtbot, cast, tmp_path):

@@ -384,6 +384,23 @@ def test_packs_are_tabs(qtbot, dock, cast, tmp_path, monkeypatch):
     assert Path(path).name == "people.agora"
 
 
+def test_packs_that_ship_have_tabs_without_a_cross(qtbot, session, store, workshop, tmp_path):
+    shelves = {"trained.agora": FakeWorkshop(ready=("7",), title="Trained"),
+               "people.agora": FakeWorkshop(names=("0",), title="Mine")}
+    cast = CastModel(session, store, workshop, make_workshop=lambda path: shelves[path.name],
+                     shipped=(tmp_path / "trained.agora",))
+    cast.choose("7")
+    dock = IdentityDock(cast)
+    qtbot.addWidget(dock)
+    qtbot.waitUntil(lambda: [dock.tabs.tabText(i) for i in range(dock.tabs.count())] == ["Studio", "Trained"])
+    assert not dock.tabs.tabsClosable()
+    cast.open_pack(tmp_path / "people.agora")
+    qtbot.waitUntil(lambda: dock.tabs.count() == 3)
+    sides = (QTabBar.ButtonPosition.LeftSide, QTabBar.ButtonPosition.RightSide)
+    assert [any(dock.tabs.tabButton(i, side) for side in sides) for i in range(3)] == [False, False, True]
+    cast.close()
+
+
 # ----------------------------------------------------------------------------------------------------------------- manners
 
 

@@ -25,10 +25,17 @@ from agora_app.training.models.registry import KnownRun, TrainingRegistry
 from agora_app.training.models.run_model import Condition, RunModel
 from agora_app.training.models.series import MOST_POINTS, Measurements
 from agora_app.training.models.task import ChildTask, problem_of, share_of
+from core.commands.arguments import parse_arguments
 from core.errors import InputError
 from core.run_folder import LogRecord, Request, RunFolder, RunState, RunStatus
 from tests.app.training_tools import PLENTY, make_dataset
 from tests.app.training_tools import bench as bench
+from trainer.cli import _TABLE as COMMAND_TABLE
+from trainer.data.findings import CheckReport, blocking, warning
+from trainer.data.findings import Problem as Kind
+from trainer.metrics.report import Evaluation, Row
+from trainer.probe import Estimate
+from trainer.probe import Problem as TrainingProblem
 
 # ---------------------------------------------------------------------------------------------------- command lines
 
@@ -50,8 +57,23 @@ def test_the_command_lines_are_those_that_were_agreed(store):
     assert commands.resume(["train"]) == ["train", "--resume"]
     assert commands.resume(["train", "--resume"]) == ["train", "--resume"]
     assert commands.evaluate(Path("R"), Path("A"))[2:] == ["evaluate", "--run", "R", "--json", "A"]
-    assert commands.distill(Path("R"), Path("P"), 32, Path("A"))[2:] == ["distill", "--run", "R", "--out", "P", "--components",
-                                                                         "32", "--json", "A"]
+    hasty = TrainerCommands(("main.py",), ("--epochs", "2"))
+    assert hasty.distill(form, Path("R"), Path("P"), Path("A"))[1:] == [
+        "distill", "--run", "R", "--out", "P", "--components", "64", "--identities", "50", "--expressions", "100", "--json", "A",
+        "--epochs", "2"]
+
+
+def test_the_commands_know_every_word_they_are_given(store, tmp_path):
+    """The real options, parsed as the commands do."""
+    store.change("training", hours=1.5, batch=8, size="64", seed=3, threads=2, recipe="ci")
+    form, commands, answer, data = store.settings.training, TrainerCommands(("main.py",)), tmp_path / "a.json", tmp_path / "d"
+    for line in (commands.synth(form, data, 1), commands.portraits(tmp_path, data), commands.check(data, answer),
+                 commands.probe(form, data, answer), commands.resume(commands.train(form, data, tmp_path / "r")),
+                 commands.evaluate(tmp_path, answer), commands.distill(form, tmp_path, tmp_path / "p.agora", answer)):
+        count = 2 if line[1] == "data" else 1
+        name = " ".join(line[1:1 + count])
+        options, _ = COMMAND_TABLE[name].load()
+        assert parse_arguments(options, name, line[1 + count:])
 
 
 # ---------------------------------------------------------------------------------------------------------- answers
@@ -59,14 +81,17 @@ def test_the_command_lines_are_those_that_were_agreed(store):
 
 def test_answers_are_read(tmp_path):
     path = tmp_path / "answer.json"
-    path.write_text('{"findings": [{"severity": "note", "what": "a", "count": 1, "files": [], "mend": ""},'
-                    '{"severity": "blocking", "what": "b", "count": 2, "files": ["x"], "mend": "m"}], "ok": true, "info": {}}')
+    found = warning(Kind.TOO_FEW, "a", hint="h"), blocking(Kind.DAMAGED_FILE, "b", ["x"], hint="m")
+    path.write_bytes(CheckReport(tmp_path, "synthetic", {"train": 7, "test": 2}, found, 3, 64).to_json())
     answer = read_answer(path, CheckAnswer)
-    assert [finding.what for finding in answer.sorted_findings] == ["b", "a"]
-    assert not answer.is_usable  # whatever `ok` says
-    path.write_text('{"rows": [{"name": "n", "value": NaN, "floor": null, "ceiling": Infinity}]}')
+    assert [(found.message, found.places, found.hint) for found in answer.sorted_findings] == [("b", ("x",), "m"), ("a", (), "h")]
+    assert (answer.blocked, answer.images, answer.people, answer.size) == (True, {"train": 7, "test": 2}, 3, 64)
+    path.write_text(json.dumps(Evaluation((Row("n", float("nan"), None, float("inf"), "one", "m"),)).to_json()))
     (row,) = read_answer(path, EvaluationAnswer).rows
-    assert (row.value, row.floor, row.ceiling) == (None, None, None)
+    assert (row.value, row.floor, row.ceiling, row.better) == (None, None, None, "one")
+    estimate = Estimate(2.0, 3, 4, 5.0, (("uv", 6.0),), (TrainingProblem("w", "m"),))
+    path.write_text(json.dumps(estimate.to_json()))
+    assert read_answer(path, ProbeAnswer).problems[0].mend == "m"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pack": 3}', '{"pack": "p", "curve": [{"components": "x"}]}'])
@@ -139,6 +164,12 @@ def test_numbers_thin_out_and_forget_what_was_overtaken():
     assert max(series.images) <= 4000
 
 
+def test_of_an_evaluation_only_the_leading_numbers_are_drawn():
+    measured = Measurements()
+    measured.add([LogRecord("evaluation", 100, "image", (("FD-synth", 3.0), ("SWD 32", 1.0), ("skin leak", 0.5)))])
+    assert set(measured.series) == {"FD-synth", "skin leak"}
+
+
 # ---------------------------------------------------------------------------------------------------- following a run
 
 
@@ -158,6 +189,7 @@ def test_a_training_runs_to_its_end(bench, tmp_path, qtbot):
     assert set(run.measurements.series) == {"generator", "discriminator", "colour"}
     assert run.measurements.series["generator"].images == list(range(200, 4001, 200))
     assert [line for line in run.lines if "checkpoint written" in line]
+    assert [line.split("phase: ")[1] for line in run.lines if "phase: " in line] == ["uv", "image"]
     assert not model.is_active
 
 

@@ -17,6 +17,7 @@ from agora_app.training.run_page import count_words
 from agora_app.training.widgets import problem_words
 from tests.app.training_tools import PLENTY, make_dataset
 from tests.app.training_tools import bench as bench
+from trainer.recipe import PRESETS as trainer_presets
 
 DATA, CHECK, RECIPE, BUDGET, RUN, QUALITY, BLENDSHAPES, STAGE = range(8)
 
@@ -187,10 +188,9 @@ def test_a_disk_that_is_too_small_is_seen_before(bench):
 # ------------------------------------------------------------------------------------------------------------- check
 
 
-BAD = [{"severity": "note", "what": "pictures of many sizes", "count": 3, "files": ["a"], "mend": ""},
-       {"severity": "blocking", "what": "shards cannot be read", "count": 12, "files": [f"{n}.safetensors" for n in range(12)],
-        "mend": "make them again"},
-       {"severity": "warning", "what": "few people", "count": 0, "files": [], "mend": "make more"}]
+BAD = [{"severity": "warning", "message": "few people", "count": 0, "places": [], "hint": "make more"},
+       {"severity": "blocking", "message": "shards cannot be read", "count": 12,
+        "places": [f"{n}.safetensors" for n in range(12)], "hint": "make them again"}]
 
 
 def test_blocking_findings_stop_one_until_they_are_mended(bench, begun, tmp_path):
@@ -198,10 +198,10 @@ def test_blocking_findings_stop_one_until_they_are_mended(bench, begun, tmp_path
     go_to(bench, wizard, CHECK)
     page = wizard.pages[CHECK]
     bench.wait(lambda: page.findings.cards)
-    assert [card.level for card in page.findings.cards] == ["blocking", "warning", "note"]
+    assert [card.level for card in page.findings.cards] == ["blocking", "warning"]
     assert "2,000 pictures" in page.summary.text()
     assert not button(wizard, "NextButton").isEnabled()
-    make_dataset(tmp_path / "data", findings=BAD[2:])
+    make_dataset(tmp_path / "data", findings=BAD[:1])
     click(bench, page.check.button)
     bench.wait(lambda: [card.level for card in page.findings.cards] == ["warning"])
     assert button(wizard, "NextButton").isEnabled()
@@ -232,8 +232,12 @@ def test_recipes_that_do_not_fit_the_data_are_refused(bench, begun, tmp_path):
     go_to(bench, wizard, RECIPE)
     page = wizard.pages[RECIPE]
     assert page.choices["desktop"].isChecked()
+    assert texts(page.findings) == ["the pictures have 64 pixels, 128 are needed"]
+    bench.store.change("training", size="64")
+    assert wizard.recipe.is_ready
+    bench.store.change("training", size="recipe")
     click(bench, page.choices["paper"])
-    assert texts(page.findings) == ["the pictures have 64 pixels, 256 are needed"]
+    assert texts(page.findings) == ["the pictures have 64 pixels, 512 are needed"]
     assert not button(wizard, "NextButton").isEnabled()
     click(bench, page.choices["file"])
     assert page.file_form.isVisible()
@@ -243,6 +247,24 @@ def test_recipes_that_do_not_fit_the_data_are_refused(bench, begun, tmp_path):
     assert button(wizard, "NextButton").isEnabled()
     bench.store.change("training", recipe_file=str(tmp_path / "data"))
     assert not button(wizard, "NextButton").isEnabled()
+
+
+def test_photos_know_too_little_for_some_recipes(bench, begun):
+    wizard = begun(info={"kind": "portraits", "size": 512})
+    go_to(bench, wizard, RECIPE)
+    assert "more about the pictures" in texts(wizard.pages[RECIPE].findings)[0]
+    assert not button(wizard, "NextButton").isEnabled()
+    click(bench, wizard.pages[RECIPE].choices["paper"])
+    assert button(wizard, "NextButton").isEnabled()
+
+
+def test_the_offered_recipes_are_the_trainers():
+    recipes = {found.name: found for found in PRESETS if found.name != "file"}
+    assert set(recipes) == set(trainer_presets)
+    for name, found in recipes.items():
+        phases = trainer_presets[name]().phases
+        assert found.pixels == max(phase.size for phase in phases)
+        assert found.needs_factors == any(phase.paired for phase in phases)
 
 
 def test_the_advanced_form_folds_out_and_refuses_wrong_values(bench, begun):
@@ -507,6 +529,19 @@ def test_a_report_that_lies_there_is_taken(bench, begun):
     assert page.table.rowCount() == 1
     click(bench, page.measure.button)
     bench.wait(lambda: page.table.rowCount() == 4)
+
+
+def test_after_the_monitor_was_called_up_everything_still_works(bench, begun):
+    wizard = begun()
+    go_to(bench, wizard, RUN)
+    bench.wait(lambda: wizard.pages[RUN].isComplete())
+    wizard.begin_again()
+    wizard.show_monitor()
+    go_to(bench, wizard, BLENDSHAPES)
+    assert wizard.pages[QUALITY].table.rowCount() == 4
+    click(bench, wizard.pages[BLENDSHAPES].extract.button)
+    bench.wait(lambda: wizard.blendshapes.pack)
+    assert wizard.blendshapes.failure is None
 
 
 # ------------------------------------------------------------------------------------------------------------- words

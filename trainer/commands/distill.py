@@ -33,7 +33,7 @@ class DistillOptions:
     samples: int = 24000
     """Random faces that the studio's regressor learns from; a tenth of them make the basis."""
     identities: int = 50
-    """People of a run whose faces make the basis."""
+    """People of a run whose faces make the basis; the regressor learns from four times as many, with half the faces."""
     expressions: int = 100
     """Faces of each of them."""
     epochs: int = 80
@@ -109,8 +109,10 @@ def _of_run(options: DistillOptions, head: HeadModel, progress: Progress) -> tup
     from trainer.run import load_generator, prior_of
 
     generator, record = load_generator(Path(options.run), head)
-    settings = GeneratorDistillSettings(components=(options.components,) * 4, people=options.identities,
-                                        faces=options.expressions, seed=options.seed)
+    people, faces = options.identities, options.expressions
+    settings = GeneratorDistillSettings(
+        components=(options.components,) * 4, people=people, faces=faces, training_people=4 * people,
+        training_faces=max(2, faces // 2), unseen_people=max(2, people // 5), unseen_faces=max(2, faces // 2), seed=options.seed)
     settings = replace(settings, regression=replace(settings.regression, epochs=options.epochs, seed=options.seed))
     made = distillation(generator, prior_of(record, options.name), settings, progress, options.out.parent)
     for k, driven, basis in zip(made.curve.components, made.curve.driven_mm, made.curve.basis_mm, strict=True):

@@ -98,7 +98,7 @@ class _Check:
             self._findings += _fault_findings(split.name, seen, images)
         self._findings += [*_size_findings(self._info), *self._copies(), *_label_findings(self._seen.get("train"), self._head)]
         return CheckReport(self._folder, self._info.kind, {s.name: s.images for s in self._info.splits},
-                           sorted_findings(self._findings))
+                           sorted_findings(self._findings), sum(s.people for s in self._info.splits), self._info.size)
 
     def _shard(self, split: SplitInfo, index: int, first: int, seen: _Seen) -> tuple[int, int]:
         """Looks at one shard; returns its pictures and people."""

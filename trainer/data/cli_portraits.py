@@ -17,7 +17,7 @@ BLOCKED = 1  # exit code of a check that found something blocking
 class PortraitsOptions:
     """Make a dataset of a folder of photographs: one sharp, unobstructed face each. Run it again to go on after a stop."""
 
-    photos: Path
+    photos: tyro.conf.Positional[Path]
     """The folder of photographs; its subfolders are searched too."""
     out: Path
     """The folder to make."""

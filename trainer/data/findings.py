@@ -43,6 +43,17 @@ class Problem(Enum):
     DISTRIBUTION = "one-sided labels"
 
 
+_AGAIN = "make the dataset again"
+_LEFT_OUT = "leave these pictures out and make the dataset again"
+_HINTS = {
+    Problem.COUNT: _AGAIN, Problem.LAYOUT: _AGAIN, Problem.BAD_NUMBER: _AGAIN, Problem.BAD_CAMERA: _AGAIN,
+    Problem.NOT_PREMULTIPLIED: _AGAIN, Problem.EMPTY_MASK: _LEFT_OUT, Problem.FULL_MASK: _LEFT_OUT,
+    Problem.OUT_OF_FRAME: _LEFT_OUT, Problem.DUPLICATE: _LEFT_OUT, Problem.LEAK: _LEFT_OUT, Problem.EXTRA_FILE: "remove them",
+    Problem.TOO_FEW: "make or collect more pictures", Problem.NO_TEST: "make the dataset again, with a test part",
+    Problem.DISTRIBUTION: "add pictures of what is missing"}
+"""What mends a problem, where a finding does not say it better."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that is wrong.
@@ -73,12 +84,16 @@ class CheckReport:
         kind: of the data; empty when that is not known.
         images: pictures by split.
         findings: blocking ones first.
+        people: in all splits; 0 when that is not known.
+        size: side of the pictures, pixels; 0 when that is not known.
     """
 
     folder: Path
     kind: str
     images: dict[str, int]
     findings: tuple[Finding, ...]
+    people: int = 0
+    size: int = 0
 
     @property
     def blocked(self) -> bool:
@@ -100,7 +115,8 @@ class CheckReport:
 
     def to_json(self) -> bytes:
         """For programs."""
-        content = {"folder": str(self.folder), "kind": self.kind, "images": self.images, "blocked": self.blocked,
+        content = {"folder": str(self.folder), "kind": self.kind, "images": self.images, "people": self.people,
+                   "size": self.size, "blocked": self.blocked,
                    "findings": [{"problem": f.problem.name.lower(), "severity": f.severity.value, "message": f.message,
                                  "count": f.count, "places": f.places, "hint": f.hint} for f in self.findings]}
         return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
@@ -122,4 +138,5 @@ def warning(problem: Problem, message: str, places: Sequence[str] = (), count: i
 
 
 def _finding(problem: Problem, severity: Severity, message: str, places: Sequence[str], count: int | None, hint: str) -> Finding:
-    return Finding(problem, severity, message, max(1, len(places)) if count is None else count, tuple(places[:KEPT]), hint)
+    return Finding(problem, severity, message, max(1, len(places)) if count is None else count, tuple(places[:KEPT]),
+                   hint or _HINTS.get(problem, ""))

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -29,6 +25,7 @@ from core.head.library import load_open_head
 from trainer.data.dataset import DatasetInfo, People, Samples, SplitInfo, shard_path, write_info, write_shard
 from trainer.data.portrait_filter import QualityLimits, Refusal, duplicates_of
 from trainer.data.portrait_photo import Portrait, PortraitMaker
+from trainer.data.workers import finished
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PARCEL, PORTRAITS_PER_SHARD = 32, 256
@@ -120,7 +117,7 @@ def ingest_portraits(photos: Path, folder: Path, settings: PortraitSettings, wor
     missing = [(photos, parcel, path, settings) for parcel, path in zip(parcels, paths, strict=True) if not _is_whole(path)]
     done = len(files) - sum(len(job[1]) for job in missing)
     progress(done, len(files))
-    for job in _work(missing, workers):
+    for job in finished(_make_parcel, missing, workers):
         done += len(job[1])
         progress(done, len(files))
     report = _assemble(photos, folder, paths, settings)
@@ -154,29 +151,6 @@ def _is_whole(path: Path) -> bool:
             return "photos" in (parcel.metadata() or {})
     except (OSError, SafetensorError):
         return False
-
-
-def _work(jobs: list[tuple], workers: int) -> Iterator[tuple]:
-    """Yields every job as it is finished."""
-    if workers <= 1 or len(jobs) <= 1:
-        for job in jobs:
-            _make_parcel(*job)
-            yield job
-        return
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        running = {pool.submit(_make_parcel, *job): job for job in jobs}
-        try:
-            for future in as_completed(running):
-                future.result()
-                yield running[future]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    cv2.setNumThreads(1)
 
 
 def _make_parcel(photos: Path, names: list[str], path: Path, settings: PortraitSettings) -> None:

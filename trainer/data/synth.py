@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -40,6 +37,7 @@ from trainer.data.dataset import (
 )
 from trainer.data.population import Population, Shot
 from trainer.data.uv_truth import uv_truth
+from trainer.data.workers import finished
 
 PEOPLE_PER_SHARD = 20
 _ANOTHER = "choose an empty folder, or the size, seed and counts it was made with"
@@ -95,34 +93,11 @@ def synthesize(folder: Path, plan: SynthPlan, workers: int = 1, progress: Progre
     total = sum(split.people * split.shots for split in plan.splits)
     done = total - sum(_people_in(split, index) * split.shots for _, _, split, index in missing)
     progress(done, total)
-    for split, index in _work(missing, workers):
+    for _, _, split, index, *_ in finished(_make_shard, missing, workers):
         done += _people_in(split, index) * split.shots
         progress(done, total)
     write_info(folder, info)
     return Dataset.open(folder).info
-
-
-def _work(jobs: list, workers: int):
-    """Yields the (split, index) of every shard as it is finished."""
-    if workers <= 1:
-        for job in jobs:
-            _make_shard(*job)
-            yield job[2], job[3]
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        running = {pool.submit(_make_shard, *job): job for job in jobs}
-        try:
-            for future in as_completed(running):
-                future.result()
-                yield running[future][2], running[future][3]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    cv2.setNumThreads(1)
 
 
 def _info(plan: SynthPlan) -> DatasetInfo:

@@ -23,6 +23,7 @@ LANDMARK_COMPONENTS, _LANDMARK_WEIGHT, _SMALLEST_COMPONENT = 24, 3.0, 1e-6
 _TOTAL_VARIANCE = 100.0
 _SHIFT = 2  # pixels
 _READ_AT_ONCE = 4000
+_MOST_PASSES = 60  # over the training pictures
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class FeatureBudget:
     batch: int = 32
     rate: float = 2e-3
     seed: int = 0
+
+    @staticmethod
+    def for_dataset(dataset: Dataset) -> FeatureBudget:
+        """As much as the dataset has to teach: a small one is known by heart long before a large one is."""
+        return FeatureBudget(min(FeatureBudget.pictures, _MOST_PASSES * dataset.count("train")))
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def features_of(dataset: Dataset, budget: FeatureBudget | None = None,
     path = dataset.folder / FEATURES_NAME
     if path.is_file():
         return load_features(path)
-    network, quality = train_features(dataset, budget or FeatureBudget(), progress=progress)
+    network, quality = train_features(dataset, budget or FeatureBudget.for_dataset(dataset), progress=progress)
     save_features(path, network, quality)
     return network
 

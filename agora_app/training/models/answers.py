@@ -34,40 +34,34 @@ class Answer(BaseModel):
 
 
 class Finding(Answer):
-    """One thing that was found in a dataset, on `count` pictures or people, the first of which are named."""
+    """One thing that was found in a dataset, `count` times, the first places of which are named."""
 
-    severity: Literal["blocking", "warning", "note"]
-    what: str
+    severity: Literal["blocking", "warning"]
+    message: str
     count: int = 0
-    files: tuple[str, ...] = ()
-    mend: str = ""
-
-
-class DataInfo(Answer):
-    """What a dataset holds."""
-
-    kind: str = ""
-    size: int = 0
-    images: int = 0
-    people: int = 0
+    places: tuple[str, ...] = ()
+    hint: str = ""
 
 
 class CheckAnswer(Answer):
-    """Of `data check`."""
+    """Of `data check`: what a dataset holds (pictures by part, people, side of the pictures), and what is wrong with it."""
 
+    blocked: bool
     findings: tuple[Finding, ...] = ()
-    ok: bool
-    info: DataInfo = DataInfo()
+    kind: str = ""
+    images: dict[str, int] = Field(default_factory=dict)
+    people: int = 0
+    size: int = 0
 
     @property
     def sorted_findings(self) -> tuple[Finding, ...]:
-        """What stops one first, notes last."""
-        order = ("blocking", "warning", "note")
-        return tuple(sorted(self.findings, key=lambda finding: order.index(finding.severity)))
+        """What stops one first."""
+        return tuple(sorted(self.findings, key=lambda finding: finding.severity != "blocking"))
 
     @property
-    def is_usable(self) -> bool:
-        return self.ok and all(finding.severity != "blocking" for finding in self.findings)
+    def is_synthetic(self) -> bool:
+        """Whether everything is known about its people."""
+        return self.kind == "synthetic"
 
 
 class ProbeProblem(Answer):
@@ -88,13 +82,17 @@ class ProbeAnswer(Answer):
 
 
 class Measure(Answer):
-    """One measured quality, with the best and the worst that could be expected beside it."""
+    """One measured quality, with what real pictures get (`floor`) and what useless ones get (`ceiling`) beside it.
+
+    Attributes:
+        better: smaller, larger, near 1, or near what real pictures get.
+    """
 
     name: str
     value: float | None = None
     floor: float | None = None
     ceiling: float | None = None
-    better: Literal["lower", "higher"] = "lower"
+    better: Literal["lower", "higher", "one", "real"] = "lower"
     meaning: str = ""
 
 
@@ -105,7 +103,7 @@ class EvaluationAnswer(Answer):
 
 
 class CurvePoint(Answer):
-    """Error that remains with a number of blendshapes."""
+    """Error that remains with a number of blendshapes, millimetres on people nobody has learned from."""
 
     components: int
     error: float

@@ -18,9 +18,11 @@ class TrainerCommands:
 
     Attributes:
         program: what is started; replaced in tests.
+        distill_words: more words for `distill`; tests have it hurry.
     """
 
     program: tuple[str, ...] = (sys.executable, str(MAIN))
+    distill_words: tuple[str, ...] = ()
 
     def synth(self, form: Training, out: Path, workers: int) -> list[str]:
         """Make a synthetic dataset; goes on where an earlier run was stopped."""
@@ -48,8 +50,9 @@ class TrainerCommands:
     def evaluate(self, run: Path, answer: Path) -> list[str]:
         return self._line("evaluate", "--run", run, "--json", answer)
 
-    def distill(self, run: Path, pack: Path, components: int, answer: Path) -> list[str]:
-        return self._line("distill", "--run", run, "--out", pack, "--components", components, "--json", answer)
+    def distill(self, form: Training, run: Path, pack: Path, answer: Path) -> list[str]:
+        return self._line("distill", "--run", run, "--out", pack, "--components", form.components, "--identities",
+                          form.identities, "--expressions", form.expressions, "--json", answer, *self.distill_words)
 
     def _recipe(self, form: Training) -> tuple[str, str]:
         return "--recipe", form.recipe_file if form.recipe == "file" else form.recipe

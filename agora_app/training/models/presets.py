@@ -17,7 +17,8 @@ class Preset:
     Attributes:
         name: for `train --recipe`; "file" for one of the user's own.
         icon, title, needs, gives: for the card.
-        pixels: pictures smaller than this are of no use to it; 0 where that is not known.
+        pixels: side of the pictures it learns from at the end; 0 where that is not known.
+        needs_factors: only datasets will do in which everything is known about the people.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Preset:
     needs: str
     gives: str
     pixels: int = 0
+    needs_factors: bool = False
 
     @property
     def words(self) -> str:
@@ -39,14 +41,14 @@ class Preset:
 
 PRESETS = (
     Preset("ci", "mdi6.test-tube", _("Recipes", "Try it out"),
-           _("Recipes", "Needs a few minutes on any machine and 1 GB of memory."),
-           _("Recipes", "Gives a tiny head that shows that every step works: nothing to look at."), 16),
+           _("Recipes", "Needs synthetic pictures of 32 pixels, a minute and 1 GB of memory on any machine."),
+           _("Recipes", "Gives a tiny, blurred head that shows that every step works: nothing to look at."), 32, True),
     Preset("desktop", "mdi6.laptop", _("Recipes", "Desktop"),
-           _("Recipes", "Needs some hours on two processor cores and 4 GB of memory; no graphics card."),
-           _("Recipes", "Gives clear people with hair and expressions, at 128 pixels, from synthetic pictures."), 64),
+           _("Recipes", "Needs synthetic pictures of 128 pixels, about six hours of processor time and 4 GB of memory."),
+           _("Recipes", "Gives clear people with hair and expressions, at 128 pixels, without a graphics card."), 128, True),
     Preset("paper", "mdi6.server", _("Recipes", "Paper"),
-           _("Recipes", "Needs a graphics card with 24 GB or several, days, and tens of thousands of photos."),
-           _("Recipes", "Gives what the AGORA paper describes, at 512 pixels: the recipe for real photos."), 256),
+           _("Recipes", "Needs tens of thousands of photos of 512 pixels, days, and one or several graphics cards."),
+           _("Recipes", "Gives what the AGORA paper describes: the recipe for real photos."), 512),
     Preset("file", "mdi6.file-cog-outline", _("Recipes", "A recipe of your own"),
            _("Recipes", "Needs a file that names data, networks, losses and schedule."),
            _("Recipes", "Gives what you make of it.")),

@@ -17,7 +17,7 @@ from core.errors import AgoraError, InputError
 from core.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
-_PATIENCE_MS = 90_000  # for the first person of a new pack to be on stage
+_PATIENCE_MS = 600_000  # for the first person of a new pack to be on stage: they are built in the background, at ease
 
 
 class EvaluateStep(Step):
@@ -87,7 +87,7 @@ class BlendshapeStep(Step):
         if self.problem() is not None:
             return False
         run, self._components, self.answer = self.model.run, self.form.components, None
-        return self._run(self.model.commands.distill(run.path, run.folder.pack, self._components, self.answer_file))
+        return self._run(self.model.commands.distill(self.form, run.path, run.folder.pack, self.answer_file))
 
     def _on_done(self) -> None:
         self.answer = self._answer(DistillAnswer)

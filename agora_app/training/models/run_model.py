@@ -204,9 +204,14 @@ class RunModel(QObject):
             if offset == self._offset:
                 break
             self._offset = offset
-            self.measurements.add(records)
+            for record in records:
+                begun = len(self.measurements.phases)
+                self.measurements.add([record])
+                if len(self.measurements.phases) > begun:
+                    lines.append(_line(LogRecord("phase", record.images, text=record.phase, time=record.time)))
+                if line := _line(record):
+                    lines.append(line)
             new_numbers = new_numbers or any(record.values for record in records)
-            lines += [line for record in records if (line := _line(record))]
         if lines:
             self.lines.extend(lines)
             self.lines_added.emit(lines)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from core.run_folder import LogRecord
 
 MOST_POINTS = 4000
+SHOWN_OF_EVALUATIONS = ("FD-synth", "skin leak")  # the others are for the table of the evaluation
 
 
 class Series:
@@ -56,4 +57,6 @@ class Measurements:
             if record.phase and (not self.phases or self.phases[-1][1] != record.phase):
                 self.phases.append((record.images, record.phase))
             for name, value in record.values:
+                if record.kind == "evaluation" and name not in SHOWN_OF_EVALUATIONS:
+                    continue
                 self.series.setdefault(name, Series()).add(record.images, value)

@@ -55,7 +55,8 @@ class Step(QObject):
 
     @property
     def answer_file(self) -> Path:
-        """Where the command writes what it has found."""
+        """Where the command writes what it has found; the folder is there, also after `close`."""
+        self._folder.mkdir(exist_ok=True)
         return self._folder / "answer.json"
 
     def close(self) -> None:
@@ -178,7 +179,7 @@ class CheckStep(Step):
 
     @property
     def is_ready(self) -> bool:
-        return self.answer is not None and self.answer.is_usable and not self.task.is_running
+        return self.answer is not None and not self.answer.blocked and not self.task.is_running
 
     def begin(self, again: bool = False) -> None:
         """Check, unless this very dataset has been checked already."""
@@ -218,14 +219,14 @@ class RecipeStep(Step):
                 found.append(Problem(what, "choose the file, or one of the recipes above"))
             elif path.suffix != ".json":
                 found.append(Problem(f"{path.name} is no recipe", "a recipe's name ends in .json"))
-        info = self._check.answer.info if self._check.answer else None
-        wanted = preset(form.recipe).pixels if form.size == "recipe" else int(form.size)
-        if info and info.size and wanted > info.size:
-            found.append(Problem(f"the pictures have {info.size} pixels, {wanted} are needed",
-                                 "choose a smaller picture size, another recipe, or larger pictures"))
-        if info and info.kind == "portraits" and form.recipe in ("ci", "desktop"):
-            found.append(Problem("this recipe learns from synthetic pictures and knows more about them than photos tell",
-                                 "for photos, the paper's recipe is made", blocking=False))
+        data, chosen = self._check.answer, preset(form.recipe)
+        wanted = chosen.pixels if form.size == "recipe" else min(chosen.pixels, int(form.size))
+        if data and data.size and wanted > data.size:
+            found.append(Problem(f"the pictures have {data.size} pixels, {wanted} are needed",
+                                 f"choose the picture size {data.size} under Advanced, another recipe, or larger pictures"))
+        if data and data.kind and not data.is_synthetic and chosen.needs_factors:
+            found.append(Problem("this recipe has to know more about the pictures than photos tell",
+                                 "choose the paper's recipe, or synthetic pictures"))
         return tuple(found)
 
     @property
