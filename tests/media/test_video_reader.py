@@ -107,7 +107,8 @@ def test_hdr_is_monotonic_and_keeps_black():
 
 def test_hdr_clip_is_tone_mapped(tmp_path):
     path = make_clip(tmp_path / "hdr.mp4", [0, 40], codec="libx265", pixel_format="yuv420p10le",
-                     options={"x265-params": "log-level=none:bframes=0:frame-threads=1:pools=none"}, tags={"color_trc": 16, "colorspace": 9, "color_primaries": 9})
+                     options={"x265-params": "log-level=none:bframes=0:frame-threads=1:pools=none"},
+                     tags={"color_trc": 16, "colorspace": 9, "color_primaries": 9})
     plain = make_clip(tmp_path / "sdr.mp4", [0, 40])
     assert level_of(frames_of(path)[1].image) < level_of(frames_of(plain)[1].image)  # 49 of 255 in PQ is a few nits: near black
 
