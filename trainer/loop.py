@@ -76,23 +76,27 @@ class RunSettings:
     judge: Judge | None = None
 
 
-def train(recipe: Recipe, settings: RunSettings, engine: Engine, head: HeadModel) -> RunState:
+def train(recipe: Recipe, settings: RunSettings, engine: Engine, head: HeadModel, data: TrainingData | None = None) -> RunState:
     """Trains until the recipe is done or somebody stops it; goes on from the newest checkpoint where there is one.
+
+    Args:
+        data: the pictures of the dataset, where they have been read already.
 
     Raises:
         InputError: dataset, checkpoint and recipe do not fit one another.
         Unstable: the losses explode again and again.
     """
-    return Loop(recipe, settings, engine, head).run()
+    return Loop(recipe, settings, engine, head, data).run()
 
 
 class Loop:
     """One process of a run."""
 
-    def __init__(self, recipe: Recipe, settings: RunSettings, engine: Engine, head: HeadModel) -> None:
+    def __init__(self, recipe: Recipe, settings: RunSettings, engine: Engine, head: HeadModel,
+                 data: TrainingData | None = None) -> None:
         self.engine, self.head, self.settings = engine, head, settings
         self.run_folder = RunFolder(settings.folder)
-        self.data = TrainingData(Dataset.open(settings.data), recipe.seed)
+        self.data = TrainingData(Dataset.open(settings.data), recipe.seed) if data is None else data
         self.store = CheckpointStore(self.run_folder.checkpoints, settings.keep)
         newest = self._newest()
         if newest is not None and newest.about["latent_size"] != self.data.latent_size:

@@ -34,7 +34,7 @@ from core.render.cpu.project import (
     V_Y,
 )
 from core.render.cpu.rasterizer import aligned_floats, make_workspace
-from core.render.cpu.simd import any_lane, broadcast, fma, fnma, minimum, select
+from core.render.cpu.simd import any_lane, broadcast, exp2_coefficients, fma, fnma, minimum, select
 from core.render.reference import ALPHA_MAX
 
 GROUP = 3  # colour channels that are blended in one pass
@@ -60,14 +60,7 @@ def make_blend_workspace() -> Workspace:
     return make_workspace()._replace(state=aligned_floats(TILE_FLOATS))
 
 
-def _exp2_coefficients() -> list[float]:
-    """A quintic near 2^(m − 1) for m in [1, 2], highest power first, to 2e-7: interpolation at Chebyshev nodes."""
-    degree = 5
-    nodes = 1.5 + 0.5 * np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
-    return [float(c) for c in np.polyfit(nodes, np.exp2(nodes - 1), degree)]
-
-
-_EXP2_COEFFICIENTS = _exp2_coefficients()
+_EXP2_COEFFICIENTS = exp2_coefficients(5)  # to 2e-7
 
 
 @intrinsic

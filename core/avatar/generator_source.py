@@ -101,7 +101,7 @@ class GeneratorSource:
         if self.pack.manifest.generator.prior == "studio":
             traits = _traits(person, generator.head)
             z = studio_z(traits)
-            return Sitter(generator, style_of(generator, z), traits.shape), describe(traits), tags_of(traits)
+            return Sitter(generator, style_of(generator, z), traits.shape), studio.describe(traits), tags_of(traits)
         drawn = [normal_draw(seed, generator.config.latent_input, self.pack.generator.shapes)
                  for seed in ([person.seed, person.other] if person.is_mix else [person.seed])]
         styles = [style_of(generator, z) for z, _ in drawn]
@@ -155,13 +155,6 @@ def studio_z(traits: studio.Traits) -> np.ndarray:
     from core.studio.trait_vector import trait_vector
 
     return trait_vector(replace(traits, accessories=replace(traits.accessories, glasses="none")))
-
-
-def describe(traits: studio.Traits) -> str:
-    """A person in a few words."""
-    hair = "bald" if traits.hair.style == "bald" else f"{traits.hair.color_name} {traits.hair.style} hair"
-    style = traits.beard.style
-    return hair if style == "none" else f"{hair}, {style}" if style == "goatee" else f"{hair}, {style} beard"
 
 
 def tags_of(traits: studio.Traits) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ def _pack(traits: Traits, anatomy: Anatomy, rest_vertices: np.ndarray, splats: S
     return StudioIdentity(
         seed=traits.seed, shape=traits.shape, gaussians=gaussians, triangle=splats.triangle, texel=splats.texel,
         rigid=splats.rigid, wrinkles=wrinkles,
-        faces=anatomy.head.faces, rest_vertices=rest_vertices, name=f"{label}: {_describe(traits)}", tags=_tags(traits),
+        faces=anatomy.head.faces, rest_vertices=rest_vertices, name=f"{label}: {describe(traits)}", tags=_tags(traits),
     )
 
 
@@ -118,7 +118,8 @@ def _tags(traits: Traits) -> tuple[str, ...]:
     return tuple(tags)
 
 
-def _describe(traits: Traits) -> str:
+def describe(traits: Traits) -> str:
+    """A person in a few words: hair and beard."""
     beard = "" if traits.beard.style == "none" else f", {traits.beard.style} beard".replace("goatee beard", "goatee")
     hair = "bald" if traits.hair.style == "bald" else f"{traits.hair.color_name} {traits.hair.style} hair"
     return f"{hair}{beard}"

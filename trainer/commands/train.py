@@ -83,18 +83,20 @@ def _train(options: TrainOptions, engine: Engine, head: HeadModel) -> int:
     if options.resume:
         record = read_record(folder)
         record = RunRecord(record.recipe, options.data or record.data)
-        check_data(record, head)
+        data = check_data(record, head)
     else:
         if engine.from_main(bool(CheckpointStore(folder.checkpoints).steps() or folder.recipe.is_file())):
             raise InputError(f"{options.out} already holds a run", "add --resume to go on with it, or choose another folder")
-        record = RunRecord(_fitted(options, _recipe(options), engine, head), options.data)
+        recipe = _recipe(options)
+        data = check_data(RunRecord(recipe, options.data), head)
+        record = RunRecord(_fitted(options, recipe, data, engine, head), options.data)
     for phase in record.recipe.phases:
         engine.share(phase.batch)
     if engine.is_main and not options.resume:
         write_record(folder, record)
     engine.barrier()
     settings = RunSettings(options.out, record.data, options.keep, _judge(record.data, folder) if options.judge else None)
-    state = run_loop(record.recipe, settings, engine, head)
+    state = run_loop(record.recipe, settings, engine, head, data)
     if engine.is_main and state is RunState.FINISHED:
         print(_ship(folder, head))
     elif engine.is_main:
@@ -117,12 +119,10 @@ def _recipe(options: TrainOptions) -> Recipe:
     return recipe
 
 
-def _fitted(options: TrainOptions, recipe: Recipe, engine: Engine, head: HeadModel) -> Recipe:
-    """The recipe for the hours there are, if the dataset can serve it at all."""
+def _fitted(options: TrainOptions, recipe: Recipe, data: TrainingData, engine: Engine, head: HeadModel) -> Recipe:
+    """The recipe for the hours there are."""
     from trainer.probe import estimate
-    from trainer.run import RunRecord
 
-    data = check_data(RunRecord(recipe, options.data), head)
     if not options.hours:
         return recipe
     seconds = engine.from_main(estimate(recipe, data, options.out, engine, head).seconds)

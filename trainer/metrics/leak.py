@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.head.mesh import project, rasterize_mesh
+from core.networks.flame_camera import camera_centre
 from core.networks.head_generator import SeatedGaussians
 from core.networks.head_surface import DRAWN_PARTS, HeadSurface
 from core.types import Camera, FloatArray
@@ -56,8 +57,7 @@ def light_passed(xyz: Tensor, scale: Tensor, quat: Tensor, opacity: Tensor, norm
     Args:
         xyz, scale, normal: [B, G, 3], metres; quat: [B, G, 4]; opacity: [B, G], as drawn.
     """
-    rotation, shift = cameras.world_to_camera[:, :3, :3], cameras.world_to_camera[:, :3, 3]
-    centre = -(rotation.transpose(1, 2) @ shift[..., None])[..., 0]
+    centre = camera_centre(cameras.world_to_camera)
     front = ((xyz - centre[:, None].to(xyz)) * normal).sum(-1) < 0
     drawn = rasterize(xyz, scale, quat, torch.ones_like(xyz), opacity * front, cameras)
     return (1 - drawn.alpha[:, 0]).cpu().numpy().astype(np.float32)
@@ -74,9 +74,7 @@ def skin_leak(gaussians: SeatedGaussians, surface: HeadSurface, vertices: FloatA
     """
     chosen = torch.from_numpy(np.flatnonzero(surface.of_part("skin"))).to(gaussians.xyz.device)
     chosen = chosen[gaussians.closed[chosen] > _CLOSED]
-    rotation, shift = cameras.world_to_camera[:, :3, :3], cameras.world_to_camera[:, :3, 3]
-    centre = -(rotation.transpose(1, 2) @ shift[..., None])[..., 0].to(gaussians.xyz)
-    opacity = gaussians.seen_from(centre)[1]
+    opacity = gaussians.seen_from(camera_centre(cameras.world_to_camera).to(gaussians.xyz))[1]
     picked = (field[:, chosen].contiguous() for field in
               (gaussians.xyz, gaussians.scale, gaussians.quat, opacity, gaussians.normal))
     closed = np.zeros(len(surface), bool)

@@ -24,14 +24,13 @@ from core.render.cpu.lanes import (
 )
 
 
-def _exp2_coefficients() -> list[float]:
-    """A cubic near 2^(m − 1) for m in [1, 2], from the highest power down: interpolation at Chebyshev nodes."""
-    degree = 3
+def exp2_coefficients(degree: int) -> list[float]:
+    """A polynomial near 2^(m − 1) for m in [1, 2], from the highest power down: interpolation at Chebyshev nodes."""
     nodes = 1.5 + 0.5 * np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
     return [float(c) for c in np.polyfit(nodes, np.exp2(nodes - 1), degree)]
 
 
-_EXP2_COEFFICIENTS = _exp2_coefficients()
+_EXP2_COEFFICIENTS = exp2_coefficients(3)
 
 
 # ---- making and converting -------------------------------------------------------------------------------------------
