@@ -17,6 +17,7 @@ COMMANDS = {
     "track": "a face video to a motion clip",
     "render": "a motion clip with any person, view and background",
     "identities": "a contact sheet of people",
+    "export": "people as PLY, splat, SPZ, glTF or a web page",
     "doctor": "what works on this machine, and the mending step for what does not",
     "bench": "how fast this machine is, stage by stage",
 }

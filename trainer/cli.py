@@ -15,6 +15,8 @@ COMMANDS = {
     "evaluate": "measure a generator or a pack against a dataset",
     "ablate": "what shape map, dual discrimination and deformation branch bring",
     "distill": "extract the shared Gaussian blendshapes into an avatar pack",
+    "invert": "photographs of one person to an avatar",
+    "import-official": "the published AGORA files to an avatar pack",
 }
 
 
@@ -39,6 +41,8 @@ _TABLE = {
     "evaluate": Command("trainer.commands.evaluate", "EvaluateOptions", "evaluate"),
     "ablate": Command("trainer.commands.ablate", "AblateOptions", "ablate"),
     "distill": Command("trainer.commands.distill", "DistillOptions", "distill"),
+    "invert": Command("trainer.commands.invert", "InvertOptions", "invert"),
+    "import-official": Command("trainer.commands.import_official", "ImportOptions", "import_official"),
 }
 
 

@@ -56,6 +56,43 @@ class Refused:
     reason: Refusal
     detail: str = ""
 
+    @property
+    def text(self) -> str:
+        """For people."""
+        return self.reason.value + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """A photograph whose face was found and has nothing against it.
+
+    Attributes:
+        image: [H, W, 3] RGB, upright.
+        matte: [H, W] the file's own transparency, None where it has none.
+        landmarks: in pixels of the photograph.
+        fit: the head.
+    """
+
+    image: NDArray[np.uint8]
+    matte: NDArray[np.uint8] | None
+    landmarks: Landmarks
+    fit: PortraitFit
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """The portrait's square [S, S] and who is in it.
+
+    Attributes:
+        picture: RGB.
+        alpha: 0..1 float32, the person.
+        colors: RGB freed of the background that shines through the border.
+    """
+
+    picture: NDArray[np.uint8]
+    alpha: FloatArray
+    colors: NDArray[np.uint8]
+
 
 class PortraitMaker:
     """Makes portraits of photographs. Holds native resources: use from one thread and close there.
@@ -86,6 +123,11 @@ class PortraitMaker:
 
     def __call__(self, path: Path) -> Portrait | Refused:
         """The portrait in the photograph at `path`."""
+        sitting = self.sitting(path)
+        return sitting if isinstance(sitting, Refused) else self._portrait(sitting)
+
+    def sitting(self, path: Path) -> Sitting | Refused:
+        """The head in the photograph at `path`, unless something is against it."""
         try:
             image = read_image(path)
             matte = _own_matte(path)
@@ -100,7 +142,22 @@ class PortraitMaker:
             return Refused(Refusal.POOR_FIT)
         return (self._objection_to_fit(fit, image, faces)
                 or self._objection_to_cover(landmarks, image, faces[0])
-                or self._portrait(image, matte, fit, landmarks))
+                or Sitting(image, matte, landmarks, fit))
+
+    def cut_out(self, sitting: Sitting, size: int) -> CutOut | Refused:
+        """The person in the portrait's square of `size` pixels, told from the background."""
+        picture = sitting.fit.framing.cut(sitting.image, size)
+        silhouette = head_silhouette(self._head, sitting.fit, size)
+        alpha = None
+        if sitting.matte is not None:
+            alpha = sitting.fit.framing.cut(sitting.matte, size).astype(np.float32) / 255
+        if alpha is None or (alpha < 0.5).mean() < MATTE_SHARE:
+            confidence = self._segmenter(picture)
+            certainty = float(confidence[silhouette].mean()) if silhouette.any() else 0.0
+            if certainty < self._limits.person:
+                return Refused(Refusal.NO_FOREGROUND, f"certain by {100 * certainty:.0f} %")
+            alpha = portrait_mask(confidence, picture, silhouette)
+        return CutOut(picture, alpha, foreground_colours(picture, alpha))
 
     def _objection_to_fit(self, fit: PortraitFit, image: NDArray[np.uint8], faces: list[FloatArray]) -> Refused | None:
         limits, framing = self._limits, fit.framing
@@ -126,24 +183,17 @@ class PortraitMaker:
             return Refused(Refusal.EYE_COVERED, f"uncertain by {100 * min(eye, 1):.1f} %")
         return None
 
-    def _portrait(self, image: NDArray[np.uint8], matte: NDArray[np.uint8] | None, fit: PortraitFit,
-                  landmarks: Landmarks) -> Portrait | Refused:
-        picture = fit.framing.cut(image, self._size)
-        points = fit.to_crop(landmarks.points[:468, :2], self._size)
+    def _portrait(self, sitting: Sitting) -> Portrait | Refused:
+        fit = sitting.fit
+        picture = fit.framing.cut(sitting.image, self._size)
+        points = fit.to_crop(sitting.landmarks.points[:468, :2], self._size)
         blur = blur_of(picture, _hull(points, self._size))
         if blur > self._limits.blur:
             return Refused(Refusal.BLURRED, f"blur {blur:.2f}, at most {self._limits.blur:.2f}")
-        large = max(self._size, LEAST_WORKING_SIZE)
-        cut = fit.framing.cut(image, large)
-        silhouette = head_silhouette(self._head, fit, large)
-        alpha = None if matte is None else fit.framing.cut(matte, large).astype(np.float32) / 255
-        if alpha is None or (alpha < 0.5).mean() < MATTE_SHARE:
-            confidence = self._segmenter(cut)
-            certainty = float(confidence[silhouette].mean()) if silhouette.any() else 0.0
-            if certainty < self._limits.person:
-                return Refused(Refusal.NO_FOREGROUND, f"certain by {100 * certainty:.0f} %")
-            alpha = portrait_mask(confidence, cut, silhouette)
-        rgba = _premultiplied(foreground_colours(cut, alpha), alpha, self._size)
+        cut = self.cut_out(sitting, max(self._size, LEAST_WORKING_SIZE))
+        if isinstance(cut, Refused):
+            return cut
+        rgba = _premultiplied(cut.colors, cut.alpha, self._size)
         return Portrait(self._sample(rgba, fit, points), perceptual_hash(picture), fit.residual)
 
     def _sample(self, rgba: NDArray[np.uint8], fit: PortraitFit, points: FloatArray) -> Samples:

@@ -1,0 +1,1 @@
+"""Photographs of one person become an avatar."""
