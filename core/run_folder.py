@@ -67,7 +67,7 @@ class RunStatus:
         images, total_images: training pictures shown, and to be shown; `images` is the clock of everything in the folder.
         images_per_second: of late.
         eta_seconds: until the end, None while unknown.
-        cpu_seconds: spent by the process so far, over all resumptions.
+        cpu_seconds: spent by all of the run's processes so far, over all resumptions.
         started, updated: ISO 8601 with time zone.
         message: one line for the user: why it failed, what it waits for.
         numbers: (name, value) of the latest losses and measures.

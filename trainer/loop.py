@@ -316,8 +316,9 @@ class Loop:
             raise _BrokenOff
 
     def _save(self) -> None:
-        now = time.process_time()
-        self.training.position.cpu_seconds += now - self._cpu
+        now, engine = time.process_time(), self.engine
+        own = torch.tensor(now - self._cpu, dtype=torch.float32, device=engine.device)
+        self.training.position.cpu_seconds += engine.world_size * float(engine.mean(own))
         self._cpu = now
         if self.engine.is_main:
             self.store.save(self.training.checkpoint())
@@ -389,7 +390,7 @@ class Loop:
         status = RunStatus(
             state, training.phase.name, tuple(phase.name for phase in training.recipe.phases), position.images,
             training.recipe.images, self._rate, left / self._rate if self._rate else None,
-            position.cpu_seconds + time.process_time() - self._cpu, started=self._started, message=message,
+            position.cpu_seconds + self.engine.world_size * (time.process_time() - self._cpu), started=self._started, message=message,
             numbers=self.journal.latest)
         try:
             self.run_folder.write_status(status)

@@ -36,7 +36,7 @@ class Position:
     Attributes:
         phase: index into the recipe's phases.
         images: pictures shown in all phases;  phase_images: in this one.
-        cpu_seconds: spent so far, by all processes' main one, over all resumptions.
+        cpu_seconds: spent so far by all processes, over all resumptions.
         judged: `images` of the last snapshot that was judged.
     """
 
