@@ -390,8 +390,8 @@ class Loop:
         status = RunStatus(
             state, training.phase.name, tuple(phase.name for phase in training.recipe.phases), position.images,
             training.recipe.images, self._rate, left / self._rate if self._rate else None,
-            position.cpu_seconds + self.engine.world_size * (time.process_time() - self._cpu), started=self._started, message=message,
-            numbers=self.journal.latest)
+            position.cpu_seconds + self.engine.world_size * (time.process_time() - self._cpu), started=self._started,
+            message=message, numbers=self.journal.latest)
         try:
             self.run_folder.write_status(status)
         except OSError as error:  # onlookers see an old status; the training is worth more
