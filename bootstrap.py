@@ -61,6 +61,7 @@ def _set_up(steps: list[str]) -> None:
     system_libraries.ensure(_say)
     if TEST_REQUIREMENTS in steps:
         system_libraries.ensure_virtual_screen(_say)
+        system_libraries.ensure_browser(_say)
     _make_venv()
     for step in missing:
         _install(step)

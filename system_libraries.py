@@ -47,6 +47,7 @@ LIBRARIES = (
     Library("libxcb-xinerama.so.0", "libxcb-xinerama0", "the window"),
     Library("libportaudio.so.2", "libportaudio2", "the microphone"),
 )
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def missing() -> list[Library]:
@@ -82,6 +83,18 @@ def ensure_virtual_screen(say: Callable[[str], None]) -> None:
     if sys.platform == "linux" and not shutil.which("Xvfb") and _can_apt():
         say("installing xvfb for the tests of the window")
         _apt_install(["xvfb"])
+
+
+def browser() -> str | None:
+    """Path of a Chromium or Chrome, in which the tests open exported web pages."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def ensure_browser(say: Callable[[str], None]) -> None:
+    """Chromium, for the tests of exported web pages. Without it those tests skip."""
+    if sys.platform == "linux" and not browser() and _can_apt():
+        say("installing chromium for the tests of web pages")
+        _apt_install(["chromium"])
 
 
 def ensure_venv_module(say: Callable[[str], None]) -> None:

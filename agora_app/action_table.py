@@ -49,15 +49,22 @@ MENUS = (_("Actions", "File"), _("Actions", "Edit"), _("Actions", "View"), _("Ac
 SUBMENUS = (_("Actions", "Favourites"), _("Actions", "Expression presets"))
 
 FILE = (
+    ActionSpec("file.new_from_photo", _("Actions", "New from photo…"), "File", "Ctrl+N", "mdi6.account-plus-outline",
+               _("Actions", "Make an avatar of yourself, or of somebody who agreed, from one photo or several")),
     ActionSpec("file.open_video", _("Actions", "Open video…"), "File", "Ctrl+O", "mdi6.movie-open-outline",
-               _("Actions", "Let the face in a video or picture drive the head"), _("Actions", "Video"), toolbar=True),
+               _("Actions", "Let the face in a video or picture drive the head"), _("Actions", "Video"), toolbar=True,
+               separator=True),
     ActionSpec("file.open_motion", _("Actions", "Open motion clip…"), "File", "Ctrl+Shift+O", "mdi6.motion-play-outline",
                _("Actions", "Play a recorded motion")),
-    ActionSpec("file.open_pack", _("Actions", "Open avatar pack…"), "File", "", "mdi6.account-box-multiple-outline",
-               _("Actions", "Add the people of a pack to the gallery")),
+    ActionSpec("file.open_pack", _("Actions", "Open avatar file…"), "File", "", "mdi6.account-box-multiple-outline",
+               _("Actions", "Add the people of a pack, or a head as splats, to the gallery")),
     ActionSpec("file.recent", _("Actions", "Open recent"), "File", "", "mdi6.history", submenu=True),
+    ActionSpec("file.import_official", _("Actions", "Import official AGORA…"), "File", "", "mdi6.import",
+               _("Actions", "Make a pack of the published weights"), separator=True),
+    ActionSpec("file.export", _("Actions", "Export…"), "File", "Ctrl+E", "mdi6.export",
+               _("Actions", "Write the person on stage as a web page, as splats or as a mesh")),
     ActionSpec("file.export_snapshot", _("Actions", "Export snapshot"), "File", "", "mdi6.image-outline",
-               _("Actions", "Save the picture with all its parameters"), separator=True),
+               _("Actions", "Save the picture with all its parameters")),
     ActionSpec("file.quit", _("Actions", "Quit"), "File", "Ctrl+Q", "mdi6.exit-to-app", separator=True),
 )
 EDIT = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject
@@ -20,6 +20,7 @@ class DialogOpeners(QObject):
         self._window, self._services, self._registry, self._log_model = window, services, registry, log_model
         self._inspector = None
         self._training = None
+        self._photo = None
         self._crashes_shown = False
 
     def connect(self, connect: Callable[[str, Callable], None]) -> None:
@@ -28,7 +29,9 @@ class DialogOpeners(QObject):
                            ("tools.wizard", self.wizard), ("help.shortcuts", self.shortcuts), ("help.about", self.about),
                            ("help.licences", self.licences), ("help.guide", self.guide), ("view.inspector", self.inspector),
                            ("record.rerender", self.rerender), ("record.recover", self.recover),
-                           ("train.new", self.new_training), ("train.show", self.show_training)):
+                           ("train.new", self.new_training), ("train.show", self.show_training),
+                           ("file.new_from_photo", self.new_from_photo), ("file.export", self.export),
+                           ("file.import_official", self.import_official)):
             connect(name, slot)
 
     # ---------------------------------------------------------------------------------------------------------- at start
@@ -123,6 +126,37 @@ class DialogOpeners(QObject):
             return
         RecoverDialog(self._services.recording, unfinished, self._window).open()
 
+    def new_from_photo(self, photos: Sequence[str] = ()) -> None:
+        """The dialog of a person from photographs, at what is under way; with photographs that were dropped on the window."""
+        from agora_app.photo.dialog import PhotoDialog
+
+        s = self._services
+        if self._photo is None:
+            self._photo = PhotoDialog(s.photo, s.cast.shelves, self._window)
+            self._photo.finished.connect(self._on_photo_closed)
+            self._photo.closed_while_working.connect(lambda: self._window.toasts.show_toast(
+                self.tr("The avatar is still being made. File ▸ New from photo… comes back to it.")))
+            self._photo.show()
+        self._photo.raise_()
+        self._photo.add_photos(photos)
+
+    def _on_photo_closed(self) -> None:
+        self._photo = None
+
+    def export(self) -> None:
+        """The people on stage in another format."""
+        from agora_app.exchange.export_dialog import ExportDialog
+        from agora_app.exchange.models.export import ExportModel
+
+        ExportDialog(ExportModel(self._services.store, self._services.cast), self._window).show()
+
+    def import_official(self) -> None:
+        """The published files as a pack."""
+        from agora_app.exchange.import_dialog import ImportDialog
+        from agora_app.exchange.models.official import OfficialModel
+
+        ImportDialog(OfficialModel(self._services.store, self._services.cast), self._window).show()
+
     def new_training(self) -> None:
         """The training wizard at its first page."""
         if self._training is None:
@@ -159,13 +193,25 @@ class DialogOpeners(QObject):
 
     def on_training_ended(self, run) -> None:
         """A training is over; the monitor says so itself where it is open."""
-        from agora_app.training.models.run_model import Condition
+        from agora_app.children.followed import Condition
 
         if self._training is not None and self._training.isVisible():
             return
         bad = run.condition in (Condition.FAILED, Condition.DIED)
         words = self.tr("The training has failed") if bad else self.tr("The training is over")
         self._window.show_training_banner("error" if bad else "info", words)
+
+    def on_photo_ended(self) -> None:
+        """A person from photographs is finished, or cannot be made; the dialog says so itself where it is open."""
+        from agora_app.photo.models.model import PhotoStage
+
+        model = self._services.photo
+        if self._photo is not None and self._photo.isVisible():
+            return
+        if model.stage is PhotoStage.DONE:
+            self._window.show_photo_banner("info", self.tr("{0} is ready").format(model.job.name))
+        else:
+            self._window.show_photo_banner("error", self.tr("{0} could not be made from the photo").format(model.job.name))
 
     def show_picture(self, picture: LivePicture) -> None:
         """Keep the inspector up to date."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QRectF, Qt
@@ -11,12 +12,13 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from agora_app.theme import current_colors
+from core.avatar.cloud_file import is_cloud_file
 from core.errors import InputError
 from core.media.ffmpeg import require_file
 from core.media.image import SUFFIXES as IMAGE_SUFFIXES
 from core.media.image import is_image
 
-VIDEO, MOTION, PACK, REFUSED = "video", "motion", "pack", "refused"
+VIDEO, PHOTO, MOTION, PACK, REFUSED = "video", "photo", "motion", "pack", "refused"
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".wmv",
                   ".ogv", ".gif", ".3gp")
 _PICKLES = (".pkl", ".pt", ".pth", ".ckpt", ".pickle")
@@ -28,7 +30,7 @@ class Drop:
     """A file and what can be done with it.
 
     Attributes:
-        kind: "video" (also a still picture: both are sources), "motion", "pack" or "refused".
+        kind: "video", "photo" (a still picture), "motion", "pack" (or another file with people) or "refused".
         path: the file.
         words: what will happen, or why not; for the user.
     """
@@ -56,6 +58,15 @@ def classify(path: str | Path) -> Drop:
         return Drop(REFUSED, path, f"{path.name} is damaged")
 
 
+def classify_all(paths: Sequence[str]) -> Drop:
+    """What can be done with files that are dropped together: the first one speaks for all, but photographs are counted."""
+    first, *others = [classify(path) for path in paths]
+    photos = [found for found in (first, *others) if found.kind == PHOTO]
+    if first.kind == PHOTO and len(photos) > 1:
+        return replace(first, words=f"Make an avatar of the person in these {len(photos)} photos")
+    return first
+
+
 def _by_content(path: Path) -> Drop:
     suffix, name = path.suffix.lower(), path.name
     if suffix == ".agora":
@@ -68,13 +79,15 @@ def _by_content(path: Path) -> Drop:
         return Drop(REFUSED, path, f"{name} is not a motion clip")
     if suffix in _PICKLES:
         return Drop(REFUSED, path, f"{name} is not opened: files of this kind can run programs. Avatars come as .agora packs")
+    if is_cloud_file(path):
+        return Drop(PACK, path, f"Show the head in {name}")
     if is_image(path):
-        return Drop(VIDEO, path, f"Let the face in {name} drive the head")
+        return Drop(PHOTO, path, f"Make an avatar of the person in {name}")
     if suffix in VIDEO_SUFFIXES or _looks_like_video(path):
         return Drop(VIDEO, path, f"Let the face in {name} drive the head")
     if suffix in IMAGE_SUFFIXES:
         return Drop(REFUSED, path, f"{name} is called a picture but is none")
-    return Drop(REFUSED, path, f"{name} cannot be opened here: drop a video, a picture, a motion clip (.npz) or a pack (.agora)")
+    return Drop(REFUSED, path, f"{name} cannot be opened here: drop a video, a photo, a motion clip (.npz) or a pack (.agora)")
 
 
 def _members(path: Path) -> set[str]:

@@ -16,7 +16,7 @@ from agora_app.docks.performance import PerformanceDock
 from agora_app.docks.recording import RecordingDock
 from agora_app.docks.source import SourceDock
 from agora_app.docks.tracking import TrackingDock
-from agora_app.drops import DropOverlay, classify
+from agora_app.drops import DropOverlay, classify_all
 from agora_app.gallery.dock import IdentityDock
 from agora_app.notifications import Banner, ToastStack
 from agora_app.services import Services
@@ -166,6 +166,14 @@ class MainWindow(QMainWindow):
         s.store.problem_found.connect(lambda text: self._complain(text, ""))
         for signal in (s.cast.cast_changed, s.source.choice_changed, s.recording.state_changed, s.outputs.changed):
             signal.connect(lambda *_: self._show_title())
+        self.identity_dock.photo_wanted.connect(self.dialogs.new_from_photo)
+        s.photo.ended.connect(self.dialogs.on_photo_ended)
+        s.photo.failed.connect(self._complain)
+        s.photo.added.connect(lambda name: self.toasts.show_toast(self.tr("{0} is in the gallery").format(name)))
+        if s.photo.is_active:
+            self.show_photo_banner("info", self.tr("{0} is being made from a photo").format(s.photo.job.name))
+        elif s.photo.job is not None:
+            self.dialogs.on_photo_ended()
         s.training.ended.connect(self.dialogs.on_training_ended)
         s.training.failed.connect(self._complain)
         if s.training.is_active:
@@ -206,6 +214,15 @@ class MainWindow(QMainWindow):
         """Say how a training is, with the way to its monitor."""
         self._show_banner(kind, text, self.tr("Open the monitor"), self._open_monitor)
         self._banner_of_source = False
+
+    def show_photo_banner(self, kind: str, text: str) -> None:
+        """Say how a person from a photograph is, with the way there."""
+        self._show_banner(kind, text, self.tr("Show"), self._open_photo)
+        self._banner_of_source = False
+
+    def _open_photo(self) -> None:
+        self.banner.hide_banner()
+        self.dialogs.new_from_photo()
 
     def _open_monitor(self) -> None:
         self.banner.hide_banner()
@@ -265,7 +282,7 @@ class MainWindow(QMainWindow):
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
-            self.drop_overlay.announce(classify(paths[0]))
+            self.drop_overlay.announce(classify_all(paths))
             event.acceptProposedAction()
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
@@ -275,7 +292,7 @@ class MainWindow(QMainWindow):
         self.drop_overlay.hide()
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         event.acceptProposedAction()
-        QTimer.singleShot(0, self, lambda: self.commands.open_files(paths))
+        QTimer.singleShot(0, self, lambda: self.commands.take_dropped(paths))
 
     # ----------------------------------------------------------------------------------------------------------- layout
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPainterPath, QPixmap
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget, QWizard, QWizardPage
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+    QWizard,
+    QWizardPage,
+)
 
 from agora_app.icons import icon
 from agora_app.theme import set_role, theme
@@ -39,7 +50,7 @@ class StepList(QWidget):
     def __init__(self, titles: Sequence[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFixedWidth(190)
-        self._titles = tuple(titles)
+        self.titles = tuple(titles)
         self.labels = [QLabel() for _ in titles]
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 28, 12, 12)
@@ -47,17 +58,24 @@ class StepList(QWidget):
         for label in self.labels:
             column.addWidget(label)
         column.addStretch(1)
+        self._number = 0
         self.show_step(0)
+        theme().changed.connect(self._show_again)
 
     def show_step(self, number: int) -> None:
         """Mark the steps that are over with a tick and the present one with an arrow and weight."""
-        for place, (label, title) in enumerate(zip(self.labels, self._titles, strict=True)):
+        self._number = number
+        for place, (label, title) in enumerate(zip(self.labels, self.titles, strict=True)):
             sign = "✓" if place < number else "›" if place == number else "·"
             label.setText(f"{sign}  {title}")
             font = label.font()
             font.setBold(place == number)
             label.setFont(font)
             label.setEnabled(place <= number)
+
+    def _show_again(self) -> None:
+        """A new style sheet takes the weights away."""
+        self.show_step(self._number)
 
 
 def style_buttons(wizard: QWizard, *kinds: QWizard.WizardButton) -> None:
@@ -139,6 +157,37 @@ class Symbol(QLabel):
         self.setPixmap(icon(self._name, "accent").pixmap(self._size, self._size))
 
 
+class Picture(QLabel):
+    """A picture that is scaled to its room; words where there is none."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self._words, self._picture = words, QPixmap()
+        set_role(self, "card", "muted")
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setWordWrap(True)
+        self.setMinimumSize(QSize(200, 200))
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+
+    def set_picture(self, picture: QPixmap) -> None:
+        self._picture = picture
+        self._show()
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._show()
+
+    def _show(self) -> None:
+        if self._picture.isNull():
+            self.setText(self._words)
+            return
+        ratio = self.devicePixelRatioF()
+        room = (self.size() - QSize(8, 8)) * ratio
+        scaled = self._picture.scaled(room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
+        scaled.setDevicePixelRatio(ratio)
+        self.setPixmap(scaled)
+
+
 class Banner(QLabel):
     """A wide picture with round corners, made for screens of twice the usual density."""
 
@@ -177,6 +226,17 @@ def point(icon_name: str, title: str, words: str) -> QWidget:
     grid.addWidget(muted(words), 1, 1)
     grid.setColumnStretch(1, 1)
     return card
+
+
+def centred(label: QLabel, width: int) -> QHBoxLayout:
+    """Words of a width in the middle, as high as their lines need: with an alignment of its own a label gets too little."""
+    label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    label.setFixedWidth(width)
+    row = QHBoxLayout()
+    row.addStretch(1)
+    row.addWidget(label)
+    row.addStretch(1)
+    return row
 
 
 def muted(text: str) -> QLabel:

@@ -22,6 +22,7 @@ from agora_app.models.shelves import shipped_packs
 from agora_app.models.source import SourceModel
 from agora_app.models.take_context import Scene
 from agora_app.models.view import ViewModel
+from agora_app.photo.models.model import PhotoModel
 from agora_app.settings.store import SettingsStore
 from agora_app.training.models.model import TrainingModel
 from core.assets import resource
@@ -85,6 +86,7 @@ class Services(QObject):
         self.performance = PerformanceModel(self.session, store, self)
         self.recording = RecordingModel(self.session, store, TakeSource(self), self)
         self.training = TrainingModel(store, self)
+        self.photo = PhotoModel(store, self.cast, self)
         self.cast.cast_changed.connect(self._on_cast)
         self.source.status_changed.connect(self._on_source)
         store.changed.connect(self._on_settings)
@@ -108,8 +110,8 @@ class Services(QObject):
         started = time.monotonic()
         self._tidying.stop()
         self.recording.stop_and_keep()
-        for model in (self.training, self.recording, self.outputs, self.calibration, self.source, self.cast, self.drive,
-                      self.performance, self.view):
+        for model in (self.training, self.photo, self.recording, self.outputs, self.calibration, self.source, self.cast,
+                      self.drive, self.performance, self.view):
             model.close()
         if not self.session.stop():
             log.warning("a thread of the live chain does not end; leaving it behind")

@@ -8,10 +8,12 @@ from PySide6.QtCore import QByteArray, QObject, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFileDialog
 
-from agora_app.drops import classify
+from agora_app.drops import PHOTO, classify
+from agora_app.models.shelves import AVATAR_SUFFIXES
 
 FAVOURITE_KEYS = 9
 _MEDIA = "Videos and pictures (*.mp4 *.mov *.mkv *.webm *.avi *.m4v *.png *.jpg *.jpeg);;All files (*)"
+AVATAR_FILES = " ".join(f"*{suffix}" for suffix in AVATAR_SUFFIXES)
 _NEXT_THEME = {"system": "dark", "dark": "light", "light": "dark"}
 
 
@@ -96,21 +98,28 @@ class WindowActions(QObject):
             self._services.source.open_motion(path)
 
     def open_pack(self, path: str | None = None) -> None:
-        """Add the people of a pack to the gallery."""
-        path = path or QFileDialog.getOpenFileName(self._window, self.tr("Open an avatar pack"), str(Path.home()),
-                                                   self.tr("Avatar packs (*.agora)"))[0]
+        """Add the people of a pack, or a head as splats, to the gallery."""
+        path = path or QFileDialog.getOpenFileName(self._window, self.tr("Open an avatar file"), str(Path.home()),
+                                                   self.tr("Avatar files ({0})").format(AVATAR_FILES))[0]
         if path:
             self._services.cast.open_pack(path)
 
     def open_files(self, paths: list[str]) -> None:
-        """What was dropped on the window, or given to the program: each by its kind."""
-        openers = {"video": self.open_video, "motion": self.open_motion, "pack": self.open_pack}
+        """What was given to the program: each by its kind. A picture drives the head, as a video does."""
+        openers = {"video": self.open_video, "photo": self.open_video, "motion": self.open_motion, "pack": self.open_pack}
         for path in paths:
             found = classify(path)
             if found.is_accepted:
                 openers[found.kind](str(found.path))
             else:
                 self._window.toasts.show_toast(found.words, "warn")
+
+    def take_dropped(self, paths: list[str]) -> None:
+        """What was dropped on the window: pictures become a person, everything else is opened."""
+        photos = [path for path in paths if classify(path).kind == PHOTO]
+        self.open_files([path for path in paths if path not in photos])
+        if photos:
+            self._window.dialogs.new_from_photo(photos)
 
     def toggle_live(self) -> None:
         """Hold the picture, or let it live again."""

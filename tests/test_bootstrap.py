@@ -37,6 +37,7 @@ def sandbox(tmp_path, monkeypatch):
     monkeypatch.setattr(bootstrap, "_restart_inside", lambda: calls.append("restart"))
     monkeypatch.setattr(system_libraries, "ensure", lambda say: calls.append("libraries"))
     monkeypatch.setattr(system_libraries, "ensure_virtual_screen", lambda say: calls.append("screen"))
+    monkeypatch.setattr(system_libraries, "ensure_browser", lambda say: calls.append("browser"))
     return calls
 
 

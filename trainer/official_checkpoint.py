@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import collections
 import io
+import os
 import pickle
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from core.errors import InputError
 
 LARGEST_FILE = 4 << 30  # the published checkpoints have about 0.5 GB
 _NETWORKS = ("G_ema", "G", "D")
+_MOST_DIMENSIONS, _MOST_MODULES, _DEEPEST = 8, 20_000, 64
+_NUMBERS = re.compile(r"[<>=|]?[biuf][1248]")
 _HINT = "choose the checkpoint-….pkl of the published release"
 
 
@@ -56,14 +60,29 @@ def _persistent(meta: Any) -> _Stub:
 def _storage(content: Any) -> Any:
     if not isinstance(content, bytes):
         raise pickle.UnpicklingError("a storage without data")
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if content[:2] == b"PK":  # the published storages are of the older format; archives may hold scripts, which torch loads
+        raise pickle.UnpicklingError("a storage that is an archive")
+    storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if not isinstance(storage, torch.storage.TypedStorage) or storage._untyped_storage.nbytes() > len(content):
+        raise pickle.UnpicklingError("a storage that is larger than its data")
+    return storage
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> torch.Tensor:
-    if not isinstance(storage, torch.storage.TypedStorage | torch.UntypedStorage):
+    """A view of a storage. Torch would enlarge a storage that is too small, and repeats numbers where a stride is zero."""
+    if not isinstance(storage, torch.storage.TypedStorage):
         raise pickle.UnpicklingError("a tensor without a storage")
-    sizes, strides = tuple(int(n) for n in size), tuple(int(n) for n in stride)
-    return torch._utils._rebuild_tensor_v2(storage, int(offset), sizes, strides, False, collections.OrderedDict())
+    if not (isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= _MOST_DIMENSIONS
+            and all(type(n) is int and n >= 0 for n in (offset, *size, *stride))):
+        raise pickle.UnpicklingError("a tensor of an impossible shape")
+    count = 1
+    for n in size:
+        count *= n
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else 0
+    held = storage._untyped_storage.nbytes() // storage.dtype.itemsize
+    if count > held or last >= max(held, 1):
+        raise pickle.UnpicklingError("a tensor that is larger than its storage")
+    return torch._utils._rebuild_tensor_v2(storage, offset, size, stride, False, collections.OrderedDict())
 
 
 def _parameter(data: Any, *_: Any) -> torch.Tensor:
@@ -80,7 +99,7 @@ class _NumberType:
     """A numpy dtype of plain numbers."""
 
     def __init__(self, code: Any) -> None:
-        if not isinstance(code, str) or code[:1].lstrip("<>=|") not in "biuf":
+        if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
             raise pickle.UnpicklingError(f"numbers of the kind {code!r}")
         self.code = code
 
@@ -108,6 +127,25 @@ _BUILT: dict[tuple[str, str], Any] = {
 }
 
 
+class _Bounded:
+    """A file that is never asked for more than it has: a length that a pickle claims costs no memory."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._left = file, size
+
+    def read(self, count: int) -> bytes:
+        if count > max(self._left, 1):
+            raise pickle.UnpicklingError("it claims more data than there is")
+        data = self._file.read(count)
+        self._left -= len(data)
+        return data
+
+    def readline(self) -> bytes:
+        data = self._file.readline()
+        self._left -= len(data)
+        return data
+
+
 class _Reader(pickle._Unpickler):  # the pure Python one: its instructions can be replaced
     def find_class(self, module: str, name: str) -> Any:
         return _BUILT.get((module, name), _Stub)
@@ -125,7 +163,12 @@ class _Reader(pickle._Unpickler):  # the pure Python one: its instructions can b
         state = self.stack.pop()
         self.stack[-1].__setstate__(state)
 
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}  # noqa: RUF012
+    def load_bytearray8(self) -> None:
+        """Room would be made for as much as is claimed."""
+        raise pickle.UnpicklingError("it holds a byte array")
+
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build,  # noqa: RUF012
+                pickle.BYTEARRAY8[0]: load_bytearray8}
 
 
 @dataclass(frozen=True)
@@ -149,10 +192,12 @@ def read_official_checkpoint(path: str | Path) -> OfficialCheckpoint:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"{path}: larger than any published checkpoint", _HINT)
         with path.open("rb") as file:
-            content = _Reader(file, encoding="latin1").load()
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST_FILE:
+                raise InputError(f"{path}: larger than any published checkpoint", _HINT)
+            content = _Reader(_Bounded(file, size), encoding="latin1").load()
+        states = _states(path, content)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", _HINT) from error
     except pickle.UnpicklingError as error:
@@ -161,25 +206,41 @@ def read_official_checkpoint(path: str | Path) -> OfficialCheckpoint:
         raise
     except Exception as error:  # a damaged pickle can fail in any instruction
         raise InputError(f"{path}: damaged or not a checkpoint", _HINT) from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no networks", _HINT)
-    states = {name: tensors_of(content[name]) for name in _NETWORKS if isinstance(content.get(name), _Stub)}
-    if not states.get("G_ema") and not states.get("G"):
-        raise InputError(f"{path}: holds no generator", _HINT)
     settings = content.get("training_set_kwargs")
     settings = settings if isinstance(settings, dict) else {}
     plain = {str(key): value for key, value in settings.items() if isinstance(value, str | int | float | bool)}
     return OfficialCheckpoint(states, plain)
 
 
-def tensors_of(module: Any, prefix: str = "") -> dict[str, torch.Tensor]:
-    """Parameters and buffers of a module's stand-in and of those inside it, by dotted name."""
-    state = getattr(module, "state", {})
+def _states(path: Path, content: Any) -> dict[str, dict[str, torch.Tensor]]:
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no networks", _HINT)
+    states = {name: tensors_of(content[name]) for name in _NETWORKS if isinstance(content.get(name), _Stub)}
+    if not states.get("G_ema") and not states.get("G"):
+        raise InputError(f"{path}: holds no generator", _HINT)
+    return states
+
+
+def tensors_of(module: Any) -> dict[str, torch.Tensor]:
+    """Parameters and buffers of a module's stand-in and of those inside it, by dotted name.
+
+    Raises:
+        UnpicklingError: modules that contain themselves, or one another so often that there is no end.
+    """
     found: dict[str, torch.Tensor] = {}
-    for group in ("_parameters", "_buffers"):
-        for name, value in (state.get(group) or {}).items():
-            if isinstance(value, torch.Tensor):
-                found[prefix + name] = value
-    for name, child in (state.get("_modules") or {}).items():
-        found |= tensors_of(child, f"{prefix}{name}.")
+    waiting, visited = [(module, "", 0)], 0
+    while waiting:
+        module, prefix, depth = waiting.pop()
+        visited += 1
+        if visited > _MOST_MODULES or depth > _DEEPEST:
+            raise pickle.UnpicklingError("it holds modules without end")
+        state = getattr(module, "state", {})
+        for group in ("_parameters", "_buffers"):
+            found |= {prefix + name: value for name, value in _named(state, group) if isinstance(value, torch.Tensor)}
+        waiting += [(child, f"{prefix}{name}.", depth + 1) for name, child in _named(state, "_modules")]
     return found
+
+
+def _named(state: dict[str, Any], group: str) -> list[tuple[str, Any]]:
+    members = state.get(group)
+    return [(name, value) for name, value in members.items() if isinstance(name, str)] if isinstance(members, dict) else []

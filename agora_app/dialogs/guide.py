@@ -23,7 +23,8 @@ from agora_app.theme import set_role
 # Actions worth knowing, with the keys they have when nothing else is known.
 _KEYS = (("live.toggle", "Space"), ("live.calibrate", "Shift+X"), ("live.rezero", "X"), ("identity.roll", "Q"),
          ("identity.next", "D"), ("identity.favourite", "Ctrl+D"), ("view.frame", "F"), ("view.background", "B"),
-         ("record.toggle", "R"), ("record.snapshot", "P"), ("tools.palette", "Ctrl+Shift+P"), ("help.shortcuts", "Ctrl+/"))
+         ("record.toggle", "R"), ("record.snapshot", "P"), ("file.new_from_photo", "Ctrl+N"), ("file.export", "Ctrl+E"),
+         ("tools.palette", "Ctrl+Shift+P"), ("help.shortcuts", "Ctrl+/"))
 
 
 class GuideDialog(QDialog):
@@ -72,7 +73,8 @@ class GuideDialog(QDialog):
             (self.tr("Relax your face for two seconds"),
              self.tr("Press Calibrate in the Tracking dock and look straight ahead. The head then rests when you do.")),
             (self.tr("Choose a person and record"),
-             self.tr("Roll a new person or click one in People. The red button records picture and sound into one file.")))
+             self.tr("Roll a new person, click one in People, or make one from a photo. The red button records picture and sound "
+                     "into one file.")))
         box = QWidget()
         column = QVBoxLayout(box)
         column.setContentsMargins(0, 0, 0, 0)
@@ -118,7 +120,8 @@ class GuideDialog(QDialog):
             "identity.roll": self.tr("Roll a new person"), "identity.next": self.tr("Next person"),
             "identity.favourite": self.tr("Keep this person"), "view.frame": self.tr("Frame the head"),
             "view.background": self.tr("Next background"), "record.toggle": self.tr("Record and stop"),
-            "record.snapshot": self.tr("Save a picture"), "tools.palette": self.tr("Find any command"),
+            "record.snapshot": self.tr("Save a picture"), "file.new_from_photo": self.tr("A person from a photo"),
+            "file.export": self.tr("Export a person"), "tools.palette": self.tr("Find any command"),
             "help.shortcuts": self.tr("All keys")}
         native = QKeySequence.SequenceFormat.NativeText
         if self._registry is None:

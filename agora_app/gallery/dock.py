@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -25,15 +25,21 @@ from agora_app.gallery.note import NotePopup
 from agora_app.gallery.view import GalleryView
 from agora_app.icons import icon, keep_icon
 from agora_app.models.cast import CastModel
+from agora_app.models.shelves import AVATAR_SUFFIXES
 from agora_app.theme import set_role, theme
 
 
 class IdentityDock(QWidget):
     """Everything about who is on stage.
 
+    Signals:
+        photo_wanted: somebody is to be made from a photograph.
+
     Args:
         cast: the model.
     """
+
+    photo_wanted = Signal()
 
     def __init__(self, cast: CastModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -134,10 +140,14 @@ class IdentityDock(QWidget):
         self.tabs = QTabBar(expanding=False, drawBase=False, usesScrollButtons=True, elideMode=Qt.TextElideMode.ElideRight)
         self.tabs.setAccessibleName(self.tr("Packs"))
         self.tabs.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.open_button = self._tool("mdi6.plus", self.tr("Open a pack"), self.tr("Open an avatar pack"))
+        self.open_button = self._tool("mdi6.plus", self.tr("Open a pack"), self.tr("Open an avatar file"))
+        self.photo_button = self._tool("mdi6.account-plus-outline", self.tr("New from photo"),
+                                       self.tr("Make an avatar from a photo (Ctrl+N)"))
+        self.photo_button.clicked.connect(lambda: self.photo_wanted.emit())
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.tabs, 1)
+        row.addWidget(self.photo_button)
         row.addWidget(self.open_button)
         return row
 
@@ -290,7 +300,8 @@ class IdentityDock(QWidget):
             self.mixer.end()
 
     def _open_pack(self) -> None:
-        path = QFileDialog.getOpenFileName(self, self.tr("Open an avatar pack"), "", self.tr("Avatar packs (*.agora)"))[0]
+        kinds = self.tr("Avatar files ({0})").format(" ".join(f"*{suffix}" for suffix in AVATAR_SUFFIXES))
+        path = QFileDialog.getOpenFileName(self, self.tr("Open an avatar file"), "", kinds)[0]
         if path:
             self._cast.open_pack(path)
 

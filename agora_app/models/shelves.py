@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt, Signal
 
 from core.assets import resource
+from core.avatar.cloud_file import CLOUD_SUFFIXES
+from core.avatar.pack import PACK_SUFFIX
 from core.errors import AgoraError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STUDIO = ""
+AVATAR_SUFFIXES = (PACK_SUFFIX, *CLOUD_SUFFIXES)  # of files whose people can be shown
 SHIPPED_PACKS = "packs"  # folder among the resources
 
 
@@ -137,6 +140,4 @@ class Shelves(QObject):
 
 def shipped_packs() -> tuple[Path, ...]:
     """The packs that came with the program, by name."""
-    from core.avatar.pack import PACK_SUFFIX
-
     return tuple(sorted(resource(SHIPPED_PACKS).glob(f"*{PACK_SUFFIX}")))

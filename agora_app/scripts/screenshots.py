@@ -25,8 +25,11 @@ class Options:
     """Who is on stage."""
     themes: tuple[str, ...] = ("dark", "light")
     """Which themes."""
-    parts: tuple[Literal["window", "docks", "dialogs", "training"], ...] = ("window", "docks", "dialogs", "training")
+    parts: tuple[Literal["window", "docks", "dialogs", "exchange", "photo", "training"], ...] = (
+        "window", "docks", "dialogs", "exchange", "photo", "training")
     """What is shown."""
+    inverter: Path | None = None
+    """A program that makes people from photographs; this one when left out."""
     trainer: Path | None = None
     """A program that answers the training commands; this one when left out."""
     dataset: Path | None = None
@@ -71,7 +74,7 @@ class _Session:
         from agora_app.settings.paths import window_state
 
         window_state().clear()
-        self._options = options
+        self._options, self._folder = options, folder
         self._running = build(Start(person=options.seed, questions=False))
         store = self._running.services.store
         store.change("application", consent=True, wizard_done=True)
@@ -82,6 +85,7 @@ class _Session:
 
     def run(self) -> None:
         """Everything in each theme."""
+        from agora_app.scripts.people_pictures import PeoplePictures
         from agora_app.scripts.training_pictures import Material, TrainingPictures
 
         services = self._running.services
@@ -94,6 +98,10 @@ class _Session:
             for part, show in (("window", self._main), ("docks", self._docks), ("dialogs", self._dialogs)):
                 if part in self._options.parts:
                     show(theme)
+        people = PeoplePictures(self._running, self._grab, self._wait, self._options.themes, self._folder, self._options.inverter)
+        for part, take in (("exchange", people.take_exchange), ("photo", people.take_photo)):
+            if part in self._options.parts:
+                take()
         if "training" in self._options.parts:
             material = Material(self._options.trainer, self._options.dataset, self._options.run)
             TrainingPictures(self._running, self._grab, self._wait, material, self._options.themes).take()

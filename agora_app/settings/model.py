@@ -117,6 +117,27 @@ class Training(Section):
     expressions: int = Field(100, ge=2, le=100_000, title="Expressions of each", description="More take longer")
 
 
+class Photo(Section):
+    """The form of a new person from photographs, as far as it is remembered."""
+
+    route: Literal["auto", "studio", "generator"] = "auto"
+    generator: str = ""
+    folder: str = ""
+
+
+class Exchange(Section):
+    """The forms of export and import, as they were used last."""
+
+    format: Literal["ply", "splat", "spz", "glb", "web"] = "web"
+    folder: str = ""
+    with_motion: bool = True
+    with_sequence: bool = False
+    motion: str = ""
+    face: str = "neutral"
+    import_folder: str = ""
+    import_seeds: str = "0-7"
+
+
 class Application(Section):
     wizard_done: bool = False
     consent: bool = Field(False, title="The note on real people's footage has been read")
@@ -137,5 +158,7 @@ class Settings(Section):
     output: Output = Field(default_factory=Output)
     performance: Performance = Field(default_factory=Performance)
     training: Training = Field(default_factory=Training)
+    photo: Photo = Field(default_factory=Photo)
+    exchange: Exchange = Field(default_factory=Exchange)
     application: Application = Field(default_factory=Application)
     shortcuts: dict[str, str] = Field(default_factory=dict, title="Key sequences that differ from the defaults, by action")

@@ -13,12 +13,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from agora_app.findings import FindingList, muted_wrapping
 from agora_app.log import shorten_home
 from agora_app.parts import Choice, Figure, Page, muted
 from agora_app.training.models.answers import CheckAnswer
 from agora_app.training.models.presets import PRESETS
 from agora_app.training.models.steps import BudgetStep, CheckStep, DataStep, RecipeStep, Step
-from agora_app.training.widgets import FindingList, FormCard, TaskBar, muted_wrapping
+from agora_app.training.widgets import FormCard, TaskBar
 from agora_app.words import about, size_of
 
 _ADVANCED = ("hours", "batch", "size", "seed", "threads")

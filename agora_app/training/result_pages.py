@@ -8,13 +8,13 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QTableWidget, QTableWidgetItem
 
-from agora_app.parts import Choice, muted
+from agora_app.findings import FindingList, muted_wrapping, sentence
+from agora_app.parts import Choice, Picture, muted
 from agora_app.plots import LinePlot
 from agora_app.training.models.answers import DistillAnswer, EvaluationAnswer, Measure
 from agora_app.training.models.results import BlendshapeStep, EvaluateStep, InstallStep
 from agora_app.training.pages import StepPage
-from agora_app.training.sample_view import Picture
-from agora_app.training.widgets import FindingList, FormCard, TaskBar, muted_wrapping, sentence
+from agora_app.training.widgets import FormCard, TaskBar
 from agora_app.words import size_of
 
 _WORDS, _CELL_MARGIN = 4, 6  # a column, pixels

@@ -19,15 +19,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from agora_app.children.followed import Condition
+from agora_app.findings import FindingList
 from agora_app.log import shorten_home
 from agora_app.parts import Figure, Page, muted
 from agora_app.plots import LinePlot
 from agora_app.theme import set_role
 from agora_app.training.models.model import TrainingModel
-from agora_app.training.models.run_model import KEPT_LINES, Condition, RunModel
+from agora_app.training.models.run_model import KEPT_LINES, RunModel
 from agora_app.training.models.series import SHOWN_OF_EVALUATIONS
 from agora_app.training.sample_view import SampleView
-from agora_app.training.widgets import FindingList
 from agora_app.words import about
 from core.run_folder import Request
 

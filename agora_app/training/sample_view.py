@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QImageReader, QPixmap
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from agora_app.icons import keep_icon
-from agora_app.parts import muted
-from agora_app.theme import set_role
+from agora_app.parts import Picture, muted
 
 
 class SampleView(QWidget):
@@ -83,34 +82,3 @@ class SampleView(QWidget):
                 return
             self._shown = path
             self.label.set_picture(QPixmap.fromImage(image))
-
-
-class Picture(QLabel):
-    """A picture that is scaled to its room; words where there is none."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__(words)
-        self._words, self._picture = words, QPixmap()
-        set_role(self, "card", "muted")
-        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setWordWrap(True)
-        self.setMinimumSize(QSize(200, 200))
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
-
-    def set_picture(self, picture: QPixmap) -> None:
-        self._picture = picture
-        self._show()
-
-    def resizeEvent(self, event) -> None:
-        super().resizeEvent(event)
-        self._show()
-
-    def _show(self) -> None:
-        if self._picture.isNull():
-            self.setText(self._words)
-            return
-        ratio = self.devicePixelRatioF()
-        room = (self.size() - QSize(8, 8)) * ratio
-        scaled = self._picture.scaled(room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
-        scaled.setDevicePixelRatio(ratio)
-        self.setPixmap(scaled)

@@ -55,7 +55,7 @@ def measure_backend_parity(pack: AvatarPack, identity: Identity, size: int = 256
         quick, exact = Avatar(pack, identity), Avatar(pack, identity, exact=True)
         motion, results = probe_motion(identity), []
         for face in range(faces):
-            psi = probe_psi(pack.manifest.psi, face)
+            psi = probe_psi(pack.manifest.driven_by, face)
             for yaw in yaws:
                 camera = orbit_camera(yaw, 0.1, size, size)
                 cpu, opengl, opengl_bytes, on_device = (performer.draw(psi, motion, camera) / 255 for performer in performers)

@@ -22,7 +22,6 @@ from core.geometry import quat_multiply, rotation_from_quat
 from core.networks.attributes import colour_from
 from core.networks.head_generator import HeadGenerator, HeadPlanes
 from core.networks.head_surface import HeadSurface
-from core.networks.synthesis import Tap
 from core.types import FloatArray, Gaussians
 
 SHAPE_SIZE = 60  # leading shape coefficients that are part of a person's latent
@@ -56,14 +55,17 @@ class Sitter:
         generator: in evaluation mode.
         w: [W] style.
         shape: [s] shape coefficients.
+        person: planes to be used instead of those that the generator makes of w, B = 1.
     """
 
-    def __init__(self, generator: HeadGenerator, w: Tensor, shape: FloatArray) -> None:
+    def __init__(self, generator: HeadGenerator, w: Tensor, shape: FloatArray, person: HeadPlanes | None = None) -> None:
         self.generator, self.w = generator, w
-        self.shape = np.asarray(shape, np.float32)
+        self.shape, self._given = np.asarray(shape, np.float32), person
 
     @cached_property
     def _person(self) -> HeadPlanes:
+        if self._given is not None:
+            return self._given
         with torch.inference_mode():
             return self.generator.people_of(self.w[None], self.generator.shape_maps(self.shape[None]))
 
@@ -80,7 +82,7 @@ class Sitter:
         count, generator = len(psi), self.generator
         seats = generator.seats(np.repeat(self.shape[None], count, 0), psi)
         with torch.inference_mode():
-            person = self._repeated(count)
+            person = self._person.repeated(count)
             residual = generator.residual_planes(person, torch.from_numpy(np.asarray(psi, np.float32)))
             cloud = generator.assemble(generator.raw(person.planes, residual), seats)
             color = cloud.color
@@ -88,11 +90,6 @@ class Sitter:
                 color = colour_from(color, cloud.xyz, torch.tensor([_FRONT]).expand(count, -1)).clamp(max=1)
             fields = (cloud.xyz, cloud.scale, cloud.quat, color, cloud.opacity, cloud.normal, seats.xyz)
             return SeatClouds(*(field.expand(count, *field.shape[1:]).contiguous().numpy() for field in fields))
-
-    def _repeated(self, count: int) -> HeadPlanes:
-        person, tap = self._person, self._person.tap
-        return HeadPlanes(*(field.expand(count, *field.shape[1:]) for field in (person.w, person.planes)),
-                          Tap(*(field.expand(count, *field.shape[1:]) for field in (tap.features, tap.planes))))
 
     @cached_property
     def rest(self) -> SeatClouds:

@@ -13,9 +13,18 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from core.avatar.basis import AttributeBasis
+from core.avatar.gl_layout import (
+    PLANE_SAMPLERS,
+    PLANES_PER_TEXEL,
+    move_defines,
+    moves_scale_and_opacity,
+    plane_texels,
+    rows_defines,
+    slot_table,
+    weight_table,
+)
 from core.avatar.identity import Identity
-from core.avatar.kernels import BLOCK_ROWS, FACING, FACING_SOFTNESS, STATIC_ROW
+from core.avatar.kernels import BLOCK_ROWS, STATIC_ROW
 from core.avatar.motion import HeadMotion
 from core.avatar.pack import AvatarPack
 from core.errors import DeviceError
@@ -23,10 +32,7 @@ from core.render.gl import R32F, R32I, RGBA8I, RGBA32F, RGBA32I, CoverPass, Devi
 from core.render.opengl import LAYERS, WIDTH
 from core.types import Camera, FloatArray
 
-PLANES_PER_TEXEL = 4
 _RESTING_LAYERS = 6  # as move.frag names them; one more with soft facing
-_SOFT_FACING = ("SOFT_FACING", f"FACING {FACING}", f"FACING_SOFTNESS {FACING_SOFTNESS}")
-_SAMPLERS = ("xyz_planes", "rotation_planes", "scale_planes", "opacity_planes")
 
 
 class PackOnDevice:
@@ -38,24 +44,21 @@ class PackOnDevice:
 
     def __init__(self, pack: AvatarPack, device: Device) -> None:
         self.pack, self.device = pack, device
-        additive, self.soft_facing = pack.manifest.rotation == "additive", pack.manifest.facing == "soft"
+        self.soft_facing = pack.manifest.facing == "soft"
         blocks = pack.basis[0].row_blocks
         planes = [plane_texels(basis) for basis in pack.basis]
         self._counts = tuple(float(texels.shape[0]) for texels in planes)
         self._check(blocks, planes)
         self._component, self._steps = weight_table(pack)
-        self.has_scale, self.has_opacity = (additive or len(basis.blocks) > 0 for basis in pack.basis[2:])
-        slots = np.full((1, blocks, 4), -1, np.int32)
-        for attribute, basis in enumerate(pack.basis):
-            slots[0, basis.blocks, attribute] = np.arange(len(basis.blocks))
-        self._planes = {name: _filled(RGBA8I, texels, True) for name, texels in zip(_SAMPLERS, planes, strict=True)}
-        self._slots, self._weights = _filled(RGBA32I, slots), Texture(RGBA32F)
+        self.has_scale, self.has_opacity = moves_scale_and_opacity(pack)
+        self._planes = {name: _filled(RGBA8I, texels, True) for name, texels in zip(PLANE_SAMPLERS, planes, strict=True)}
+        self._slots, self._weights = _filled(RGBA32I, slot_table(pack)), Texture(RGBA32F)
         self.residuals = [Texture(RGBA32F) for _ in range(3)]  # xyz opacity · rotation · scale
         for texture in self.residuals:
             texture.allocate(blocks, BLOCK_ROWS)
         self._target = Target(*((texture, None) for texture in self.residuals))
-        self._blend = CoverPass("core.avatar/rows.frag", (f"ROTATION_CHANNELS {pack.basis[1].channels}",))
-        self.move = CoverPass("core.avatar/move.frag", additive * ("ADDITIVE",) + self.soft_facing * _SOFT_FACING)
+        self._blend = CoverPass("core.avatar/rows.frag", rows_defines(pack.manifest))
+        self.move = CoverPass("core.avatar/move.frag", move_defines(pack.manifest))
 
     def _check(self, blocks: int, planes: list[NDArray[np.int8]]) -> None:
         side = max(BLOCK_ROWS, blocks, int(sum(self._counts)), *(texels.shape[1] for texels in planes))
@@ -145,36 +148,6 @@ class PersonOnDevice:
         """Free everything; harmless when repeated."""
         for thing in (self._target, self._resting, self._rows, self.attributes, self._depths):
             thing.delete()
-
-
-def plane_texels(basis: AttributeBasis) -> NDArray[np.int8]:
-    """Planes [B, P, C·1024] -> [⌈P/4⌉, B·C, 1024, 4], four planes to a texel; a basis that stores nothing gives one texel."""
-    stored, count = basis.planes.shape[:2]
-    if stored == 0 or count == 0:
-        return np.zeros((1, 1, 1, PLANES_PER_TEXEL), np.int8)
-    texels = -(-count // PLANES_PER_TEXEL)
-    padded = np.zeros((stored, texels * PLANES_PER_TEXEL, basis.channels, BLOCK_ROWS), np.int8)
-    padded[:, :count] = basis.planes.reshape(stored, count, basis.channels, BLOCK_ROWS)
-    by_texel = padded.reshape(stored, texels, PLANES_PER_TEXEL, basis.channels, BLOCK_ROWS).transpose(1, 0, 3, 4, 2)
-    return np.ascontiguousarray(by_texel).reshape(texels, stored * basis.channels, BLOCK_ROWS, PLANES_PER_TEXEL)
-
-
-def weight_table(pack: AvatarPack) -> tuple[NDArray[np.intp], FloatArray]:
-    """Which coefficient scales each plane [Q], and its step in every block [row blocks, Q], attributes one after the other.
-
-    Every attribute's planes are filled up to whole texels with steps of zero.
-    """
-    component, steps, first = [], [], 0
-    for basis in pack.basis:
-        count = basis.planes.shape[1] if len(basis.blocks) else 0
-        filled = max(1, -(-count // PLANES_PER_TEXEL)) * PLANES_PER_TEXEL
-        numbers, table = np.zeros(filled, np.intp), np.zeros((basis.row_blocks, filled), np.float32)
-        numbers[:count] = first + basis.component[:count]
-        table[basis.blocks, :count] = basis.steps[:, :count]
-        component.append(numbers)
-        steps.append(table)
-        first += basis.components
-    return np.concatenate(component), np.concatenate(steps, 1)
 
 
 def resting_texels(identity: Identity, rows: int) -> FloatArray:

@@ -61,10 +61,17 @@ class Identity:
         return len(self.gaussians)
 
     @staticmethod
-    def self_anchored(name: str, seed: int | None, latent: FloatArray, gaussians: Gaussians, pivot: FloatArray) -> Identity:
-        """A person whose Gaussian i is moved by row i and who turns as a whole (the official convention)."""
+    def self_anchored(name: str, seed: int | None, latent: FloatArray, gaussians: Gaussians, pivot: FloatArray,
+                      rows: int | None = None) -> Identity:
+        """A person whose Gaussian i is moved by row i and who turns as a whole (the official convention).
+
+        Args:
+            rows: of the pack, where it has fewer than there are Gaussians: those that come after them only turn.
+        """
         n = len(gaussians)
-        return Identity(name, seed, np.asarray(latent, np.float32), gaussians, np.arange(n, dtype=np.int32),
+        row = np.arange(n, dtype=np.int32)
+        row[len(row) if rows is None else rows:] = STATIC_ROW
+        return Identity(name, seed, np.asarray(latent, np.float32), gaussians, row,
                         np.zeros((n, 3), np.float32), np.zeros((n, 2, 3), np.float32), np.zeros((n, 2), np.float32),
                         np.ones(n, np.float32), np.ones(n, np.float32), np.asarray(pivot, np.float32))
 

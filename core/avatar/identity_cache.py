@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from core.assets import write_atomically
-from core.avatar.identity import Identity, check_identity
-from core.avatar.pack import AvatarPack
+from core.avatar.identity import Identity
+from core.avatar.pack import AvatarPack, read_identity, stored_identity
 from core.errors import PackError
 
 CACHE_BYTES = 1 << 30
@@ -43,10 +43,8 @@ class IdentityCache:
                 return None
             tensors = load(data[_DIGEST_SIZE:])
             about = json.loads(tensors.pop("about").tobytes())
-            manifest = self._pack.manifest
             seed = key if isinstance(key, int) else None
-            identity = check_identity(str(path), tensors, about["name"], seed, tuple(about["tags"]), manifest.latent_size,
-                                      manifest.rows, manifest.facing)
+            identity = read_identity(str(path), tensors, self._pack.manifest, about["name"], seed, tuple(about["tags"]))
             path.touch()
         except (OSError, SafetensorError, PackError, KeyError, ValueError, TypeError):
             return None
@@ -55,7 +53,7 @@ class IdentityCache:
     def write(self, key: int | str, identity: Identity) -> None:
         """Keeps a person. A folder that cannot be written is no reason to fail: the person is there already."""
         about = json.dumps({"name": identity.name, "tags": identity.tags}).encode()
-        data = save(identity.tensors() | {"about": np.frombuffer(about, np.uint8)})
+        data = save(stored_identity(self._pack.manifest, identity) | {"about": np.frombuffer(about, np.uint8)})
         try:
             self._make_room(len(data))
             write_atomically(self.path(key), hashlib.sha256(data).digest() + data)

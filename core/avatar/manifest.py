@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ ANCHORS = ("identity", "rows")
 NECKS = ("one", "weights")
 ROTATIONS = ("additive", "relative")
 SCALES = ("additive", "strain")
-KINDS = ("studio", "generator", "official", "photo")
+KINDS = ("studio", "generator", "official", "photo", "static")
 FACINGS = ("none", "soft")
+PEOPLE = ("full", "compact")
 PRIORS = ("studio", "normal")
+SEEDINGS = ("cuda", "cpu")
 FEATURES = ("pose_matrices", "pose_by_latent", "jaw_by_expression")
 MAX_ROWS = 1 << 20
 MAX_COMPONENTS = 512
@@ -36,8 +38,10 @@ class GeneratorDeclaration:
     Attributes:
         prior: where z and shape of a seed come from. ``studio``: the traits of the seed (`core.studio.sample_traits`) as
             `core.studio.trait_vector` writes them, and their shape. ``normal``: z is normally distributed, the shape a row of
-            the pack's table; both are drawn by torch's generator on the processor, seeded with the seed.
-        config: canonical JSON text of a `core.networks.head_generator.HeadGeneratorConfig`.
+            the pack's table; both are drawn by torch's generator on the processor, seeded with the seed. Packs of kind official
+            say ``cuda`` (as published: torch's generator on a GPU, see `core.avatar.cuda_random`) or ``cpu`` instead.
+        config: canonical JSON text of a `core.networks.head_generator.HeadGeneratorConfig`; of the published generator, whose
+            sizes its weights tell, an empty table.
     """
 
     prior: str
@@ -48,18 +52,31 @@ class GeneratorDeclaration:
 
 
 @dataclass(frozen=True)
+class TrackedHead:
+    """The head model whose driving vector a pack is given, where it is not the pack's own (`core.avatar.driving_map`)."""
+
+    name: str
+    sha256: str
+    psi: PsiLayout
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "sha256": self.sha256, "psi": asdict(self.psi)}
+
+
+@dataclass(frozen=True)
 class PackManifest:
     """The conventions of a pack, as `manifest.json` declares them.
 
     Attributes:
         name, creator, licence: shown to the user.
-        kind: which source of identities the pack belongs to: studio, generator, official or photo.
+        kind: which source of identities the pack belongs to: studio, generator, official, photo or static (a file of Gaussians).
         head_name, head_sha256: the head model whose ψ and mesh the pack was made for.
         psi: layout of the driving vector.
         latent_size: length W of the identity's latent w.
         rows: number R of basis rows.
         components: K of each attribute in the order xyz, rotation, scale, opacity.
-        anchors: ``identity``: Gaussian i is moved by row i. ``rows``: each identity names the row of every Gaussian.
+        anchors: ``identity``: Gaussian i is moved by row i, and Gaussians that come after the last row only turn with the head.
+            ``rows``: each identity names the row of every Gaussian.
         neck: ``one``: head rotation moves everything. ``weights``: each identity has a weight per Gaussian.
         rotation: ``additive``: q = normalise(q0 + Δq), 4 channels. ``relative``: q = δ ⊗ q0, where the residual is
             Δ = tan(θ/4)·axis of δ (modified Rodrigues parameters: 3 channels, nearly linear in the angle, at most 1).
@@ -70,7 +87,10 @@ class PackManifest:
         surface: fingerprint of the surface samples that the rows were made on (empty when the rows are not on a mesh).
         facing: ``soft``: Gaussians fade as they look away from the camera, see `core.avatar.kernels.fade_averted`; each identity
             has a normal and a share per Gaussian.
-        generator: of packs of kind generator, None for all others.
+        generator: of packs of kind generator, and of those of kind official that can make new people; else None.
+        people: ``compact``: stored people take 25 bytes a Gaussian (`core.avatar.compact_identity`), which is possible where
+            Gaussians are their own anchors and turn with the head as a whole.
+        tracked: of packs that are driven through a map from another head model's ψ, else None.
         minor: minor format version of the file.
     """
 
@@ -92,6 +112,8 @@ class PackManifest:
     licence: str = ""
     facing: str = "none"
     generator: GeneratorDeclaration | None = None
+    people: str = "full"
+    tracked: TrackedHead | None = None
     minor: int = FORMAT_MINOR
 
     @property
@@ -99,15 +121,29 @@ class PackManifest:
         """Numbers per row of xyz, rotation, scale and opacity."""
         return 3, 3 if self.rotation == "relative" else 4, 3, 1
 
+    @property
+    def driven_by(self) -> PsiLayout:
+        """Layout of the driving vector that the pack is given: the tracker's, where there is a map from it."""
+        return self.psi if self.tracked is None else self.tracked.psi
+
+    @property
+    def driving_sha256(self) -> str:
+        """The head model of `driven_by`."""
+        return self.head_sha256 if self.tracked is None else self.tracked.sha256
+
     def to_json(self) -> dict[str, Any]:
         added = {} if self.facing == "none" else {"facing": self.facing}
         if self.generator is not None:
             added["generator"] = self.generator.to_json()
+        if self.people != "full":
+            added["people"] = self.people
+        if self.tracked is not None:
+            added["tracked"] = self.tracked.to_json()
         return added | {
             "format": FORMAT_NAME, "version": [FORMAT_MAJOR, self.minor],
             "name": self.name, "kind": self.kind, "creator": self.creator, "licence": self.licence,
             "head": {"name": self.head_name, "sha256": self.head_sha256, "surface": self.surface},
-            "psi": {"expression": self.psi.expression, "jaw": self.psi.jaw, "eyes": self.psi.eyes, "eyelids": self.psi.eyelids},
+            "psi": asdict(self.psi),
             "latent_size": self.latent_size, "rows": self.rows,
             "components": dict(zip(("xyz", "rotation", "scale", "opacity"), self.components, strict=True)),
             "anchors": self.anchors, "neck": self.neck, "rotation": self.rotation, "scale": self.scale,
@@ -123,27 +159,38 @@ def parse_manifest(path: Path, raw: Mapping[str, Any]) -> PackManifest:
     """
     _check_version(path, raw)
     reader = _Fields(path, raw)
-    head, psi, components = reader.table("head"), reader.table("psi"), reader.table("components")
+    head, components = reader.table("head"), reader.table("components")
     kind = reader.choice("kind", KINDS)
+    anchors, neck = reader.choice("anchors", ANCHORS), reader.choice("neck", NECKS)
     return PackManifest(
         name=reader.text("name"), kind=kind, creator=reader.text("creator", ""),
         licence=reader.text("licence", ""),
         head_name=head.text("name"), head_sha256=head.text("sha256"), surface=head.text("surface", ""),
-        psi=PsiLayout(*(psi.count(key, 0, MAX_COMPONENTS) for key in ("expression", "jaw", "eyes", "eyelids"))),
+        psi=_layout(reader.table("psi")),
         latent_size=reader.count("latent_size", 0, MAX_LATENT),
         rows=reader.count("rows", 1, MAX_ROWS),
         components=tuple(components.count(key, 0, MAX_COMPONENTS) for key in ("xyz", "rotation", "scale", "opacity")),
-        anchors=reader.choice("anchors", ANCHORS), neck=reader.choice("neck", NECKS),
+        anchors=anchors, neck=neck,
+        people=reader.choice("people", PEOPLE if (anchors, neck) == ("identity", "one") else PEOPLE[:1], PEOPLE[0]),
         rotation=reader.choice("rotation", ROTATIONS), scale=reader.choice("scale", SCALES),
         features=reader.choices("features", FEATURES), facing=reader.choice("facing", FACINGS, "none"),
-        generator=_declaration(reader) if kind == "generator" else None,
+        generator=_declaration(reader, kind) if kind == "generator" or (kind == "official" and "generator" in raw) else None,
+        tracked=_tracked(reader.table("tracked")) if "tracked" in raw else None,
         minor=raw["version"][1],
     )
 
 
-def _declaration(reader: _Fields) -> GeneratorDeclaration:
+def _declaration(reader: _Fields, kind: str) -> GeneratorDeclaration:
     table = reader.table("generator")
-    return GeneratorDeclaration(table.choice("prior", PRIORS), table.sizes("config"))
+    return GeneratorDeclaration(table.choice("prior", SEEDINGS if kind == "official" else PRIORS), table.sizes("config"))
+
+
+def _tracked(table: _Fields) -> TrackedHead:
+    return TrackedHead(table.text("name"), table.text("sha256"), _layout(table.table("psi")))
+
+
+def _layout(table: _Fields) -> PsiLayout:
+    return PsiLayout(*(table.count(key, 0, MAX_COMPONENTS) for key in ("expression", "jaw", "eyes", "eyelids")))
 
 
 def _check_version(path: Path, raw: Mapping[str, Any]) -> None:

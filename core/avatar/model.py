@@ -13,8 +13,19 @@ from core.errors import InputError
 from core.types import Camera, FloatArray, Gaussians, HeadParams, PsiLayout
 
 # Contributions of one plane to one block below these sizes are not blended: 0.02 mm, 0.2°, 0.2 % and 0.3 %. On the studio
-# heads that costs 4 µm of accuracy and 0.5 dB at 53 dB, and saves a fifth of the blend.
+# heads that costs 4 µm of accuracy and 0.5 dB at 53 dB, and saves a fifth of the blend. In additive packs rotations and scales
+# are differences of quaternions and metres: a turn by 0.2° is twice as large there, times the length of the resting ones.
 _NEGLIGIBLE = (2e-5, 1e-3, 2e-3, 3e-3)
+
+
+def _negligible(pack: AvatarPack, identity: Identity) -> tuple[float, float, float, float]:
+    shift, turn, growth, fade = _NEGLIGIBLE
+    base = identity.gaussians
+    if pack.manifest.rotation == "additive":
+        turn *= 2 * float(np.linalg.norm(base.quat, axis=1).mean())
+    if pack.manifest.scale == "additive":
+        growth *= float(base.scale.mean())
+    return shift, turn, growth, fade
 
 
 class AvatarModel:
@@ -34,12 +45,23 @@ class AvatarModel:
 
 
 def check_psi(pack: AvatarPack, psi: FloatArray) -> FloatArray:
-    """ψ as float32. Raises InputError when a pack is driven by more or fewer numbers."""
+    """ψ as float32, of the pack's own layout; a tracked ψ goes through the pack's driving map where it has one.
+
+    Raises:
+        InputError: the pack is driven by more or fewer numbers.
+    """
     psi = np.asarray(psi, np.float32)
-    if psi.shape[-1] != pack.manifest.psi.size:
-        raise InputError(f"pack '{pack.manifest.name}' is driven by {pack.manifest.psi.size} numbers, {psi.shape[-1]} given",
-                         "the motion was made for another head model")
+    manifest = pack.manifest
+    if pack.driving is not None and psi.shape[-1] == manifest.driven_by.size:
+        return pack.driving(psi)
+    if psi.shape[-1] != manifest.psi.size:
+        raise _wrong_size(pack, psi)
     return psi
+
+
+def _wrong_size(pack: AvatarPack, psi: FloatArray) -> InputError:
+    return InputError(f"pack '{pack.manifest.name}' is driven by {pack.manifest.driven_by.size} numbers, {psi.shape[-1]} given",
+                      "the motion was made for another head model")
 
 
 class Avatar:
@@ -58,7 +80,7 @@ class Avatar:
         self.identity = identity
         self.settings = settings or MotionSettings()
         self._exact = exact
-        self._negligible = (0.0,) * 4 if exact else _NEGLIGIBLE
+        self._negligible = (0.0,) * 4 if exact else _negligible(pack, identity)
         self._regress = pack.regressor.for_identity(identity.latent)
         additive = pack.manifest.rotation == "additive"
         self._residuals = tuple(basis.zeros(always=additive or name in ("xyz", "rotation"))
@@ -71,7 +93,8 @@ class Avatar:
 
     @property
     def psi_layout(self) -> PsiLayout:
-        return self.pack.manifest.psi
+        """Of the driving vector that this person is given."""
+        return self.pack.manifest.driven_by
 
     def drive(self, params: HeadParams, rest_translation: FloatArray | None = None, out: Gaussians | None = None) -> Gaussians:
         """The person with the expression and head pose of `params`.
@@ -85,8 +108,10 @@ class Avatar:
         return self.pose(self.coefficients(self.respond(params)), motion, out)
 
     def respond(self, params: HeadParams) -> FloatArray:
-        """ψ [P] of `params`, corrected by the pack's driving response."""
-        psi, response = check_psi(self.pack, params.psi()), self.pack.response
+        """ψ of `params` in the tracked head's layout, corrected by the pack's driving response."""
+        psi, response = params.psi(), self.pack.response
+        if len(psi) != self.psi_layout.size:
+            raise _wrong_size(self.pack, psi)
         if response is None:
             return psi
         return response.correct(psi, params.scores, params.head_rotation, self.identity.rest_scores)

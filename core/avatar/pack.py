@@ -14,16 +14,19 @@ from safetensors.numpy import load, save
 
 from core.avatar.archive import check_entries, describe_entries, read_archive, write_archive
 from core.avatar.basis import ATTRIBUTES, AttributeBasis, check_basis
+from core.avatar.compact_identity import compact_tensors, expanded_tensors
+from core.avatar.driving_map import DrivingMap, check_driving
 from core.avatar.generator_weights import GeneratorWeights, check_generator
 from core.avatar.identity import Identity, check_identity
 from core.avatar.manifest import PackManifest, parse_manifest
+from core.avatar.official_weights import OfficialWeights, check_official
 from core.avatar.regressor import Regressor, check_regressor
 from core.avatar.response import DrivingResponse, check_response
 from core.errors import PackError
 
 PACK_SUFFIX = ".agora"
-_BASIS, _REGRESSOR, _ROWS, _RESPONSE, _GENERATOR = (
-    f"{part}.safetensors" for part in ("basis", "regressor", "rows", "response", "generator"))
+_BASIS, _REGRESSOR, _ROWS, _RESPONSE, _GENERATOR, _DRIVING = (
+    f"{part}.safetensors" for part in ("basis", "regressor", "rows", "response", "generator", "driving"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,8 @@ class AvatarPack:
         response: correction of ψ.
         identities: people stored in the pack (none in the studio pack, which builds them from seeds).
         generator: what makes people of seeds, in packs of kind generator.
+        official: the published generator, in packs of kind official that can make new people.
+        driving: from the tracker's ψ to the pack's, in packs whose manifest names a tracked head.
         thumbnails: PNG pictures by identity name or other label.
     """
 
@@ -66,6 +71,8 @@ class AvatarPack:
     identities: tuple[Identity, ...] = ()
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
     generator: GeneratorWeights | None = None
+    official: OfficialWeights | None = None
+    driving: DrivingMap | None = None
 
 
 def read_pack(path: str | Path) -> AvatarPack:
@@ -87,16 +94,21 @@ def read_pack(path: str | Path) -> AvatarPack:
                   for name, channels, components in zip(ATTRIBUTES, manifest.channels, manifest.components, strict=True))
     regressor = check_regressor(f"{path}: regressor", _tensors(path, _REGRESSOR, contents), manifest.psi,
                                 manifest.latent_size, manifest.features, sum(manifest.components))
-    rows = response = generator = None
+    rows = response = generator = official = driving = None
     if manifest.anchors == "rows":
         rows = _check_rows(path, _tensors(path, _ROWS, contents), manifest.rows)
     if _RESPONSE in contents:
-        response = check_response(f"{path}: response", _tensors(path, _RESPONSE, contents), manifest.psi.size)
-    if manifest.generator is not None:
+        response = check_response(f"{path}: response", _tensors(path, _RESPONSE, contents), manifest.driven_by.size)
+    if manifest.tracked is not None:
+        driving = check_driving(f"{path}: driving", _tensors(path, _DRIVING, contents), manifest.psi.size,
+                                manifest.driven_by.size)
+    if manifest.generator is not None and manifest.kind == "official":
+        official = check_official(f"{path}: generator", _tensors(path, _GENERATOR, contents), manifest)
+    elif manifest.generator is not None:
         generator = check_generator(f"{path}: generator", _tensors(path, _GENERATOR, contents), manifest)
     thumbnails = {name.removeprefix("thumbnails/"): data for name, data in contents.items() if name.startswith("thumbnails/")}
     return AvatarPack(manifest, basis, regressor, rows, response, _read_identities(path, raw, contents, manifest), thumbnails,
-                      generator)
+                      generator, official, driving)
 
 
 def write_pack(path: str | Path, pack: AvatarPack) -> None:
@@ -114,12 +126,15 @@ def write_pack(path: str | Path, pack: AvatarPack) -> None:
         contents[_ROWS] = _save(pack.rows.tensors())
     if pack.response is not None:
         contents[_RESPONSE] = _save(pack.response.tensors())
-    if pack.generator is not None:
-        contents[_GENERATOR] = _save(pack.generator.tensors())
+    weights = pack.generator or pack.official
+    if weights is not None:
+        contents[_GENERATOR] = _save(weights.tensors())
+    if pack.driving is not None:
+        contents[_DRIVING] = _save(pack.driving.tensors())
     people = []
     for i, identity in enumerate(pack.identities):
         entry = f"identities/{i:05d}.safetensors"
-        contents[entry] = _save(identity.tensors())
+        contents[entry] = _save(stored_identity(pack.manifest, identity))
         people.append({"entry": entry, "name": identity.name, "seed": identity.seed, "tags": list(identity.tags)})
     contents |= {f"thumbnails/{name}": data for name, data in pack.thumbnails.items()}
     manifest = pack.manifest.to_json() | {"identities": people, "entries": describe_entries(contents)}
@@ -135,8 +150,21 @@ def set_response(path: str | Path, response: DrivingResponse | None) -> None:
     """
     pack = read_pack(path)
     if response is not None:
-        check_response(f"{path}: response", response.tensors(), pack.manifest.psi.size)
+        check_response(f"{path}: response", response.tensors(), pack.manifest.driven_by.size)
     write_pack(path, replace(pack, response=response))
+
+
+def stored_identity(manifest: PackManifest, identity: Identity) -> dict[str, NDArray]:
+    """A person as the files of such a pack hold them."""
+    return compact_tensors(identity) if manifest.people == "compact" else identity.tensors()
+
+
+def read_identity(where: str, tensors: dict[str, NDArray], manifest: PackManifest, name: str, seed: int | None,
+                  tags: tuple[str, ...]) -> Identity:
+    """A person from the tensors of `stored_identity`, which are not trusted. Raises PackError when they do not fit the pack."""
+    if manifest.people == "compact":
+        tensors = expanded_tensors(where, tensors, manifest.rows)
+    return check_identity(where, tensors, name, seed, tags, manifest.latent_size, manifest.rows, manifest.facing)
 
 
 def _save(tensors: Mapping[str, NDArray]) -> bytes:
@@ -182,6 +210,5 @@ def _read_identities(path: Path, raw: Mapping, contents: Mapping[str, bytes], ma
         if not (isinstance(entry, str) and isinstance(name, str) and (seed is None or type(seed) is int)
                 and isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
             raise PackError(f"{path}: manifest field 'identities' has an item without entry, name, seed or tags")
-        people.append(check_identity(f"{path}: {entry}", _tensors(path, entry, contents), name, seed, tuple(tags),
-                                     manifest.latent_size, manifest.rows, manifest.facing))
+        people.append(read_identity(f"{path}: {entry}", _tensors(path, entry, contents), manifest, name, seed, tuple(tags)))
     return tuple(people)

@@ -117,25 +117,38 @@ class Portraitist:
     """
 
     def __init__(self, source: IdentitySource, size: int) -> None:
-        from core.geometry import portrait_camera
         from core.render.renderer import open_renderer
 
-        self._source = source
-        self._camera = portrait_camera(size, size)
+        self._source, self._size = source, size
         self._renderer = open_renderer("cpu")
         self._wall = _studio_wall(size)
 
     def png(self, person: Person) -> bytes:
         """The thumbnail. Raises AgoraError when there is no such person."""
-        from core.avatar.model import Avatar
-
         identity = self._source.build_person(person)
-        avatar = Avatar(self._source.pack, identity)
-        cloud = avatar.drive(HeadParams.neutral(avatar.psi_layout.expression))
-        head = self._renderer.render(avatar.seen_from(self._camera, cloud), self._camera)
+        return _encode(self._draw(identity), identity)
+
+    def picture(self, person: Person | str, yaw: float = 0.0, params: HeadParams | None = None) -> NDArray[np.uint8]:
+        """A person [size, size, 3] RGB from another side or with another face.
+
+        Args:
+            yaw: radians by which the camera goes around toward the subject's left.
+            params: of the face; at rest by default.
+
+        Raises:
+            AgoraError: there is no such person, or `params` are of another head model.
+        """
+        return self._draw(self._source.build_person(person), yaw, params)
+
+    def _draw(self, identity: Identity, yaw: float = 0.0, params: HeadParams | None = None) -> NDArray[np.uint8]:
+        from core.avatar.model import Avatar
+        from core.geometry import orbit_camera
+
+        avatar, camera = Avatar(self._source.pack, identity), orbit_camera(yaw, 0.0, self._size, self._size)
+        cloud = avatar.drive(params or HeadParams.neutral(avatar.psi_layout.expression))
+        head = self._renderer.render(avatar.seen_from(camera, cloud), camera)
         clear = 1 - head[..., 3:].astype(np.float32) / 255
-        picture = np.round(head[..., :3] + clear * self._wall).clip(0, 255).astype(np.uint8)
-        return _encode(picture, identity)
+        return np.round(head[..., :3] + clear * self._wall).clip(0, 255).astype(np.uint8)
 
 
 def serve(connection: Connection, pack_path: Path | None, size: int) -> None:

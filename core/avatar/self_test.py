@@ -25,7 +25,7 @@ def self_test(backend: Backend, pack: AvatarPack, identity: Identity, size: int 
     Raises:
         DeviceError: the backend cannot draw at all.
     """
-    psi, camera = probe_psi(pack.manifest.psi), orbit_camera(0.2, 0.05, size, size)
+    psi, camera = probe_psi(pack.manifest.driven_by), orbit_camera(0.2, 0.05, size, size)
     motion = probe_motion(identity)
     reference = CpuBackend()
     pictures = []

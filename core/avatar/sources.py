@@ -11,12 +11,15 @@ from typing import Protocol
 
 from core import studio
 from core.assets import cache_folder, resource
+from core.avatar.cloud_file import is_cloud_file
 from core.avatar.generator_source import GeneratorSource
 from core.avatar.identity import Identity, parse_seed
 from core.avatar.identity_cache import CACHE_BYTES, IdentityCache
+from core.avatar.official_source import OfficialSource
 from core.avatar.pack import AvatarPack, read_pack
 from core.avatar.person import Person, parse_person
 from core.avatar.resting import with_rest_scores
+from core.avatar.static_pack import read_static_pack
 from core.avatar.studio_binding import bind_studio_identity, check_head
 from core.errors import AssetError, InputError, PackError
 from core.head.library import load_open_head
@@ -199,18 +202,23 @@ class PackSource:
 
 
 def open_source(pack_path: str | Path | None = None) -> IdentitySource:
-    """The source of people for a pack file; without one, the studio that ships.
+    """The source of people for a pack file, or for a file of Gaussians; without one, the studio that ships.
 
     Raises:
         PackError: the pack cannot be used.
+        InputError: the file of Gaussians cannot be used.
     """
     if pack_path is None:
         return StudioSource()
+    if is_cloud_file(pack_path):
+        return PackSource(read_static_pack(pack_path))
     pack = read_pack(pack_path)
     if pack.manifest.kind == "studio":
         return StudioSource(pack)
     if pack.generator is not None:
         return GeneratorSource(pack)
+    if pack.official is not None:
+        return OfficialSource(pack)
     if not pack.identities:
         raise PackError(f"{pack_path}: holds no people")
     return PackSource(pack)

@@ -62,7 +62,7 @@ def bind_studio_identity(pack: AvatarPack, head: HeadModel, atlas: TexelAtlas, p
         tangents=_float(np.where(stretches[:, None, None], tangents, 0.0)),
         axis=_float(np.where(stretches[:, None], axis, 0.0)),
         opacity_gain=_float(wrinkle_drives(person).gain), neck_weight=_neck_weight(head, person, corners, xyz),
-        neck_joint=_float(head.neutral(person.shape).joints[1]), tags=person.tags,
+        neck_joint=_float((head.joint_regressor @ person.rest_vertices)[1]), tags=person.tags,
     )
 
 

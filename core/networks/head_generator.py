@@ -85,6 +85,13 @@ class HeadPlanes:
     planes: Tensor
     tap: Tap
 
+    def repeated(self, count: int) -> HeadPlanes:
+        """One person [B = 1] as a batch of `count`; nothing is copied."""
+        def batch(field: Tensor) -> Tensor:
+            return field.expand(count, *field.shape[1:])
+
+        return HeadPlanes(batch(self.w), batch(self.planes), Tap(batch(self.tap.features), batch(self.tap.planes)))
+
 
 @dataclass(frozen=True)
 class Seats:
@@ -195,10 +202,10 @@ class HeadGenerator(nn.Module):
 
     def people_of(self, w: Tensor, shape_map: Tensor, noise: str = "const",
                   generator: SharedNoise | None = None) -> HeadPlanes:
-        """As `people`, for styles w [B, W]."""
+        """As `people`, for styles w [B, W], or one for each block of the synthesis [B, L, W] (W+), whose mean is the person's."""
         condition = shape_map if self.config.shape_map else torch.zeros_like(shape_map)
         planes, tap = self.synthesis(w, condition, noise, generator)
-        return HeadPlanes(w, planes, tap)
+        return HeadPlanes(w if w.ndim == 2 else w.mean(1), planes, tap)
 
     def residual_planes(self, person: HeadPlanes, psi: Tensor, noise: str = "none") -> Tensor:
         """Planes [B, C, R, R] of the deformation branch for ψ [B, P]."""

@@ -103,10 +103,11 @@ class Synthesis(nn.Module):
 
     def forward(self, w: Tensor, displacement: Tensor, noise: str = "const",
                 generator: SharedNoise | None = None) -> tuple[Tensor, Tap]:
-        """w [B, W], displacement [B, 3, R, R] metres -> planes [B, 22, R, R] and tap."""
-        style = functional.pad(w, (0, self._config.unused_style_size))
+        """w [B, W], or one for each block [B, L, W]; displacement [B, 3, R, R] metres -> planes [B, 22, R, R] and tap."""
+        styles = functional.pad(w, (0, self._config.unused_style_size))
         x = planes = tap = None
-        for resolution in self._config.resolutions:
+        for index, resolution in enumerate(self._config.resolutions):
+            style = styles if styles.ndim == 2 else styles[:, index]
             x, planes = getattr(self, f"b{resolution}")(x, planes, style, displacement, noise, generator)
             if resolution == self._config.tap_resolution:
                 tap = Tap(x, planes)

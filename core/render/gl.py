@@ -6,13 +6,13 @@ Everything here needs a current context. Objects must be deleted in the context 
 from __future__ import annotations
 
 import re
-from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DeviceError
+from core.render.shader_source import shader_source
 
 try:
     import OpenGL
@@ -199,7 +199,7 @@ class Program:
         shaders = []
         for path, kind in ((vertex, GL.GL_VERTEX_SHADER), (fragment, GL.GL_FRAGMENT_SHADER)):
             shader = GL.glCreateShader(kind)
-            GL.glShaderSource(shader, _source(path, defines))
+            GL.glShaderSource(shader, shader_source(path, defines))
             GL.glCompileShader(shader)
             if not GL.glGetShaderiv(shader, GL.GL_COMPILE_STATUS):
                 raise DeviceError(f"the driver does not compile {path}: {GL.glGetShaderInfoLog(shader)}", _USE_CPU)
@@ -269,9 +269,3 @@ class CoverPass:
             GL.glBindVertexArray(0)
             GL.glDeleteVertexArrays(1, [self._vertex_array])
             self._vertex_array = 0
-
-
-def _source(path: str, defines: tuple[str, ...]) -> str:
-    package, _, name = path.partition("/")
-    version, _, rest = (files(package) / "shaders" / name).read_text(encoding="utf-8").partition("\n")
-    return "\n".join([version, *(f"#define {word}" for word in defines), rest])

@@ -1,8 +1,10 @@
 """The OpenGL renderer: plain calls of OpenGL 3.3 core (macOS's 4.1 has all of it) on a context that the caller made current.
 
-One instanced quad per Gaussian, front to back, blended with (1 − α of the target, 1) into a half-float target; a second pass
-adds the background. The vertices have no attributes: a Gaussian's numbers come from float textures, the depth order from an
-integer texture. The texture may be filled here, from a cloud in memory, or on the device (`core.avatar.gl_blend`).
+A first pass works out the ellipse of every Gaussian, once instead of at each corner. Then comes a quad of two triangles for each,
+front to back, blended with (1 − α of the target, 1) into a half-float target; a last pass adds the background. Instances of a
+quad would need fewer vertices, but devices handle so small ones one by one, and slowly. The vertices have no attributes: a
+Gaussian's numbers come from float textures, the depth order from an integer texture. The texture of the cloud may be filled
+here, from one in memory, or on the device (`core.avatar.gl_blend`).
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ class OpenGLRenderer:
         self.alpha_min = ALPHA_MIN
         self.device = current_device()
         self.description, self.is_software = self.device.name, self.device.is_software
+        self._project = CoverPass("core.render/project.frag")
         self._splat_program = Program("core.render/splat.vert", "core.render/splat.frag")
         self._resolve = CoverPass("core.render/resolve.frag")
         self._vertex_array = int(GL.glGenVertexArrays(1))
@@ -52,6 +55,8 @@ class OpenGLRenderer:
         self._order_data = np.zeros((0, WIDTH), np.uint32)
         self._accumulation, self._finished = Texture(RGBA16F if half_floats else RGBA8), Texture(RGBA8)
         self._targets: tuple[Target, ...] = ()
+        self._ellipses = Texture(RGBA32F), Texture(RGBA32F)  # as project.frag names them
+        self._ellipse_target: Target | None = None
 
     def render(self, gaussians: Gaussians, camera: Camera, background: Background = None) -> NDArray[np.uint8]:
         """Draw a picture, as `Renderer.render` says, and read it back."""
@@ -119,8 +124,25 @@ class OpenGLRenderer:
         self._finished.allocate(height, width)
         self._targets = Target((self._accumulation, None)), Target((self._finished, None))
 
+    def _work_out_ellipses(self, attributes: Texture, camera: Camera) -> None:
+        """Run the first pass."""
+        shape = attributes.shape[1:]
+        if self._ellipse_target is None or self._ellipses[0].shape != shape:
+            if self._ellipse_target is not None:
+                self._ellipse_target.delete()
+            for texture in self._ellipses:
+                texture.allocate(*shape)
+            self._ellipse_target = Target(*((texture, None) for texture in self._ellipses))
+        program = self._project.program
+        program.use(attributes=attributes)
+        program.set(world_to_camera=camera.world_to_camera, intrinsics=(camera.fx, camera.fy, camera.cx, camera.cy),
+                    picture_size=(camera.width, camera.height), alpha_min=float(self.alpha_min))
+        self._project.run(self._ellipse_target)
+
     def _accumulate(self, attributes: Texture, count: int, camera: Camera) -> None:
         """Blend the quads."""
+        if count:
+            self._work_out_ellipses(attributes, camera)
         self._targets[0].bind()
         for feature in (GL.GL_DEPTH_TEST, GL.GL_CULL_FACE, GL.GL_SCISSOR_TEST):
             GL.glDisable(feature)
@@ -132,10 +154,10 @@ class OpenGLRenderer:
         GL.glBlendFunc(GL.GL_ONE_MINUS_DST_ALPHA, GL.GL_ONE)
         GL.glBindVertexArray(self._vertex_array)
         program = self._splat_program
-        program.use(attributes=attributes, order=self._order)
-        program.set(world_to_camera=camera.world_to_camera, intrinsics=(camera.fx, camera.fy, camera.cx, camera.cy),
-                    picture_size=(camera.width, camera.height), alpha_min=float(self.alpha_min))
-        GL.glDrawArraysInstanced(GL.GL_TRIANGLE_STRIP, 0, 4, count)
+        center_major, minor_opacity = self._ellipses
+        program.use(center_major=center_major, minor_opacity=minor_opacity, attributes=attributes, order=self._order)
+        program.set(picture_size=(camera.width, camera.height), alpha_min=float(self.alpha_min))
+        GL.glDrawArrays(GL.GL_TRIANGLES, 0, 6 * count)
         GL.glDisable(GL.GL_BLEND)
 
     def warm_up(self) -> None:
@@ -144,8 +166,11 @@ class OpenGLRenderer:
     def close(self) -> None:
         """Delete what was made in the context."""
         self._delete_targets()
-        for texture in (self._attributes, self._order, self._accumulation, self._finished):
+        if self._ellipse_target is not None:
+            self._ellipse_target.delete()
+        for texture in (self._attributes, self._order, self._accumulation, self._finished, *self._ellipses):
             texture.delete()
+        self._project.delete()
         self._splat_program.delete()
         self._resolve.delete()
         GL.glDeleteVertexArrays(1, [self._vertex_array])

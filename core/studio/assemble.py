@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from core.head.model import HeadModel
+from core.head.model import HeadModel, ShapedHead
 from core.studio.accessories import accessories
 from core.studio.anatomy import Anatomy, anatomy_of
 from core.studio.brows_lashes import brows, lashes
@@ -28,27 +28,30 @@ from core.types import Gaussians
 MAXIMUM_GAUSSIANS = 98_000
 
 
-def build_identity(seed_or_traits: int | Traits, head: HeadModel, label: str = "") -> StudioIdentity:
+def build_identity(seed_or_traits: int | Traits, head: HeadModel, label: str = "",
+                   shaped: ShapedHead | None = None, whole_skin: bool = False) -> StudioIdentity:
     """Make a person.
 
     Args:
         seed_or_traits: a seed (0 .. 2**32 - 1), or traits that were sampled and perhaps altered or mixed.
         head: the open head.
         label: what the person's name begins with; "seed 7" and the like when left out.
+        shaped: the resting head, where it is not exactly the one of the traits' shape.
+        whole_skin: keep the skin that hair hides, for people whose hair will be changed afterwards.
 
     Raises:
         ValueError: the seed is out of range.
     """
     traits = seed_or_traits if isinstance(seed_or_traits, Traits) else sample_traits(int(seed_or_traits), head)
     anatomy = anatomy_of(head)
-    rest_vertices = head.neutral(traits.shape).vertices
-    vertices = rest_vertices.astype(np.float64)
+    shaped = shaped or head.neutral(traits.shape)
+    vertices = shaped.vertices.astype(np.float64)
     regions = hair_regions(anatomy, traits)
     strands = grow_hair(anatomy, traits, regions, vertices, head_normals(anatomy, vertices))
     volume = HairVolume()
     for group in strands:
         volume.add(group.center, group.shadow_area)
-    lit = light_head(anatomy, traits, vertices, volume)
+    lit = light_head(anatomy, traits, shaped, volume)
     surface = shade_skin(anatomy, traits, lit, regions)
     bare = depth_below_edge(traits.garment.style, anatomy.texels.rest) < SKIN_MARGIN
     outside = concatenate([
@@ -58,7 +61,7 @@ def build_identity(seed_or_traits: int | Traits, head: HeadModel, label: str = "
     ])
     features = concatenate([
         lid_patches(anatomy, surface, vertices),
-        *mouth(anatomy, traits, lit),
+        *mouth(anatomy, traits, lit, shaped),
         *eyes(anatomy, traits, lit),
         *brows(anatomy, traits, surface, lit, regions),
         *lashes(anatomy, traits, lit),
@@ -67,10 +70,12 @@ def build_identity(seed_or_traits: int | Traits, head: HeadModel, label: str = "
     folds = creases(anatomy, traits, surface)
     room = MAXIMUM_GAUSSIANS - len(features) - len(folds.splats)
     score = visibility_scores(concatenate([outside, features]))[: len(outside)]
+    if whole_skin:
+        score = np.where(outside.texel >= 0, np.inf, score)
     splats = concatenate([outside.subset(_worth_keeping(anatomy, outside, score, room)), features, folds.splats])
     first = len(splats) - len(folds.splats)
     wrinkles = Wrinkles(np.arange(first, len(splats), dtype=np.int32), folds.weights.astype(np.float32))
-    return _pack(traits, anatomy, rest_vertices, splats, wrinkles, label or f"seed {traits.seed}")
+    return _pack(traits, anatomy, shaped.vertices, splats, wrinkles, label or f"seed {traits.seed}")
 
 
 def _worth_keeping(anatomy: Anatomy, splats: Splats, score: np.ndarray, most: int) -> np.ndarray:

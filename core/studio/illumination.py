@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.head.mesh import vertex_normals
+from core.head.model import ShapedHead
 from core.studio.anatomy import INNER_MARGIN, OUTER_MARGIN, Anatomy
 from core.studio.light import FOLD_DIRECTIONS, SKIN_DIRECTIONS
 from core.studio.numerics import Array, smoothstep
@@ -47,8 +48,9 @@ def head_normals(anatomy: Anatomy, vertices: Array) -> Array:
     return vertex_normals(vertices, head.faces_of(*(name for name in head.part_names if name != "lashes")))
 
 
-def light_head(anatomy: Anatomy, traits: Traits, vertices: Array, hair: HairVolume) -> LitHead:
+def light_head(anatomy: Anatomy, traits: Traits, shaped: ShapedHead, hair: HairVolume) -> LitHead:
     """Gather light from 84 directions at every vertex of the neutral head."""
+    vertices = shaped.vertices.astype(np.float64)
     head, light, directions = anatomy.head, traits.light, SKIN_DIRECTIONS
     solid = head.faces_of("skin", "eye_l", "eye_r")
     radiance = light.radiance(directions)
@@ -59,7 +61,7 @@ def light_head(anatomy: Anatomy, traits: Traits, vertices: Array, hair: HairVolu
     visibility = mesh_visibility(vertices, solid, directions) * (HAIR_SHADOW_FLOOR + (1 - HAIR_SHADOW_FLOOR) * through_hair)
     arriving = cosine * visibility
     irradiance = arriving.T @ radiance * (4 / len(directions))
-    irradiance = _with_unfolded_skin(anatomy, traits, irradiance)
+    irradiance = _with_unfolded_skin(anatomy, traits, shaped, irradiance)
     occlusion = arriving.sum(0) / np.maximum(cosine.sum(0), 1e-6)
     irradiance = _scattered(anatomy, irradiance) * _crevices(anatomy, occlusion)[:, None]
     # a camera exposes fair skin a little less, dark skin a little more
@@ -95,13 +97,13 @@ def _front_of_face(anatomy: Anatomy) -> Array:
     return anatomy.skin_vertices[front]
 
 
-def _with_unfolded_skin(anatomy: Anatomy, traits: Traits, irradiance: Array) -> Array:
+def _with_unfolded_skin(anatomy: Anatomy, traits: Traits, shaped: ShapedHead, irradiance: Array) -> Array:
     """Light for surfaces that are folded away at neutral (lids, lip rims, mouth): that of a face with closed eyes, open mouth.
 
     Without it a blink shows a brown patch: skin that lay in the dark of its own fold.
     """
     head, directions = anatomy.head, FOLD_DIRECTIONS
-    unfolded = head.vertices(traits.shape, head.expression(eyeBlink=1.0, mouthUpperUp=0.5, mouthLowerDown=0.5),
+    unfolded = head.vertices(shaped, head.expression(eyeBlink=1.0, mouthUpperUp=0.5, mouthLowerDown=0.5),
                              head.pose(jaw=0.75 * head.jaw_open_angle)).astype(np.float64)
     cosine = np.clip(directions @ head_normals(anatomy, unfolded).T, 0, 1)
     visibility = mesh_visibility(unfolded, head.faces_of("skin", "eye_l", "eye_r"), directions)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from core.head.mesh import vertex_normals
+from core.head.model import ShapedHead
 from core.head.presets import preset as head_preset
 from core.studio.anatomy import Anatomy, nearest_triangles
 from core.studio.illumination import LitHead
@@ -59,7 +60,7 @@ class Arch:
         return at(arc), tangent, normalize(np.cross(tangent, vector(0, 1, 0)))
 
 
-def mouth(anatomy: Anatomy, traits: Traits, lit: LitHead) -> list[Splats]:
+def mouth(anatomy: Anatomy, traits: Traits, lit: LitHead, shaped: ShapedHead) -> list[Splats]:
     rng = traits.generator("teeth")
     ivory = vector(0.86, 0.79, 0.66) * (rng.uniform(0.86, 1.04) - 0.0022 * max(0.0, traits.age - 30))
     groups = []
@@ -69,20 +70,20 @@ def mouth(anatomy: Anatomy, traits: Traits, lit: LitHead) -> list[Splats]:
                    for side in (1, -1) for tooth in range(TEETH_PER_SIDE)]
         groups.append(_gums(anatomy, traits, lit, arch))
     inside = concatenate([*groups, _cavity(anatomy, lit), _tongue(anatomy, lit)])
-    return [inside.subset(~_poking_out(anatomy, traits, inside))]
+    return [inside.subset(~_poking_out(anatomy, shaped, inside))]
 
 
-def _poking_out(anatomy: Anatomy, traits: Traits, inside: Splats) -> Array:
+def _poking_out(anatomy: Anatomy, shaped: ShapedHead, inside: Splats) -> Array:
     """Which Gaussians [N] of the mouth come out of cheeks or chin in this person's widest expressions."""
     head = anatomy.head
     skin, lips = anatomy.skin_vertices, head.masks.lips
-    rest_centers = head.neutral(traits.shape).vertices[head.faces[inside.triangle]].mean(1)
+    rest_centers = shaped.vertices[head.faces[inside.triangle]].mean(1)
     lateral = np.abs(inside.xyz[:, 0]) > FRONT_TEETH  # the front teeth stand in the open mouth
     poking = np.zeros(len(inside), bool)
     height_of = head.v_template[:, 1]
     for preset in ("jaw open", "grin", "smile", "neutral"):
         face = head_preset(head, preset)
-        vertices = head.vertices(traits.shape, face.expression, face.pose)
+        vertices = head.vertices(shaped, face.expression, face.pose)
         normals = vertex_normals(vertices, head.faces_of("skin"))
         moved = inside.xyz + vertices[head.faces[inside.triangle]].mean(1) - rest_centers
         distance, index = cKDTree(vertices[skin]).query(moved, distance_upper_bound=POKE_REACH)

@@ -28,7 +28,7 @@ class FakeWorkshop:
 
     def __init__(self, ready=(), names=(), title="studio", error=None) -> None:
         self.ready, self.names, self.error = set(ready), tuple(names), error
-        self.pack = SimpleNamespace(manifest=SimpleNamespace(name=title))
+        self.pack = SimpleNamespace(manifest=SimpleNamespace(name=title, kind="photo", head_sha256=""))
         self.wishes: dict[str, Future] = {}
         self.pictures: dict[str, Future] = {}
         self.preloaded: list[str] = []

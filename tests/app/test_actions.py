@@ -30,7 +30,8 @@ from agora_app.action_table import ACTIONS, MENUS, TOOL_BAR_ORDER, ActionSpec
 from agora_app.actions import ActionRegistry
 
 PLANNED = [
-    "file.open_video", "file.open_motion", "file.open_pack", "file.recent", "file.export_snapshot", "file.quit",
+    "file.new_from_photo", "file.open_video", "file.open_motion", "file.open_pack", "file.recent", "file.import_official",
+    "file.export", "file.export_snapshot", "file.quit",
     "edit.undo", "edit.redo", "edit.preferences", "live.toggle", "live.rezero", "live.calibrate", "live.mirror",
     "live.relative", "live.freeze", "live.camera", "live.demo", "identity.roll", "identity.previous", "identity.next",
     "identity.swap", "identity.favourite", "identity.type_seed", "view.frame", "view.reset", "view.background",

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PySide6.QtWidgets import QWidget
 
-from agora_app.drops import DropOverlay, classify
+from agora_app.drops import DropOverlay, classify, classify_all
 from core.assets import resource
 
 
@@ -26,10 +26,26 @@ def test_motion_pack_video_picture(tmp_path, clip):
     assert classify(resource("studio.agora")).kind == "pack"
     assert classify(clip).kind == "video"
     Image.new("RGB", (8, 8)).save(tmp_path / "face.png")
-    assert classify(tmp_path / "face.png").kind == "video"
+    assert classify(tmp_path / "face.png").kind == "photo"
     for found in (classify(resource("demo_motion.npz")), classify(str(clip))):
         assert found.is_accepted
         assert found.path.name in found.words
+
+
+def test_several_photos_are_one_person(tmp_path, clip):
+    photos = [str(tmp_path / name) for name in ("a.png", "b.jpg")]
+    for path in photos:
+        Image.new("RGB", (8, 8)).save(path)
+    assert "these 2 photos" in classify_all(photos).words
+    assert "a.png" in classify_all(photos[:1]).words
+    assert classify_all([str(clip), *photos]).kind == "video"
+
+
+@pytest.mark.parametrize("name", ["head.ply", "head.splat", "HEAD.SPZ"])
+def test_files_of_splats_are_people(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    assert classify(tmp_path / name).kind == "pack"
+    assert name in classify(tmp_path / name).words
 
 
 def test_the_first_bytes_count_where_the_name_says_nothing(tmp_path):

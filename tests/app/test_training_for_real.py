@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from agora_app.children.followed import Condition
 from agora_app.training.models.commands import TrainerCommands
-from agora_app.training.models.run_model import Condition
 from core.avatar.pack import read_pack
 from tests.app.test_main_window import stage as stage
 from tests.app.test_training_wizard import BLENDSHAPES, BUDGET, CHECK, QUALITY, RUN, STAGE, click, press, texts

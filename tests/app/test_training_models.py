@@ -10,21 +10,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agora_app.training.models.answers import (
-    CheckAnswer,
-    DistillAnswer,
-    EvaluationAnswer,
-    ProbeAnswer,
-    Problem,
-    read_answer,
-)
-from agora_app.training.models.commands import MAIN, TrainerCommands
-from agora_app.training.models.launcher import end_process
+from agora_app.children.answers import Problem, read_answer
+from agora_app.children.followed import Condition
+from agora_app.children.launcher import end_process
+from agora_app.children.program import MAIN
+from agora_app.children.task import ChildTask, problem_of, share_of
+from agora_app.training.models.answers import CheckAnswer, DistillAnswer, EvaluationAnswer, ProbeAnswer
+from agora_app.training.models.commands import TrainerCommands
 from agora_app.training.models.machine import Machine
 from agora_app.training.models.registry import KnownRun, TrainingRegistry
-from agora_app.training.models.run_model import Condition, RunModel
+from agora_app.training.models.run_model import RunModel
 from agora_app.training.models.series import MOST_POINTS, Measurements
-from agora_app.training.models.task import ChildTask, problem_of, share_of
 from core.commands.arguments import parse_arguments
 from core.errors import InputError
 from core.run_folder import LogRecord, Request, RunFolder, RunState, RunStatus
@@ -223,7 +219,7 @@ def test_stop_now(bench, tmp_path):
 
 
 def test_a_training_that_does_not_listen_is_ended(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr("agora_app.training.models.run_model.ABORT_SECONDS", 0.1)
+    monkeypatch.setattr("agora_app.children.followed.ABORT_SECONDS", 0.1)
     monkeypatch.setattr(RunFolder, "request", lambda *_: None)  # nothing reaches it
     _, run = bench.run_model(make_dataset(tmp_path / "data", train="wait"))
     bench.wait(lambda: run.status is not None and run.status.images >= 1000)

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from agora_app.children.followed import Condition
 from agora_app.training.models.commands import TrainerCommands
-from agora_app.training.models.run_model import Condition
 from core.assets import resource
 from core.avatar.sources import STUDIO_PACK_NAME
 from tests.app.test_main_window import Stage

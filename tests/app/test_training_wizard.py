@@ -9,12 +9,12 @@ import shiboken6
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QMessageBox, QWizard
 
+from agora_app.children.followed import Condition
+from agora_app.findings import problem_words
 from agora_app.training.models.machine import Machine
 from agora_app.training.models.presets import PRESETS
 from agora_app.training.models.results import InstallStep
-from agora_app.training.models.run_model import Condition
 from agora_app.training.run_page import count_words
-from agora_app.training.widgets import problem_words
 from tests.app.training_tools import PLENTY, make_dataset
 from tests.app.training_tools import bench as bench
 from trainer.recipe import PRESETS as trainer_presets
@@ -500,7 +500,7 @@ def test_a_full_disk_while_installing(bench, begun, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("agora_app.training.models.results.shutil.copyfile", refuse)
+    monkeypatch.setattr("agora_app.models.user_packs.shutil.copyfile", refuse)
     press(bench, wizard, "FinishButton")
     bench.wait(lambda: wizard.install.failure)
     assert "No space left" in texts(wizard.pages[STAGE].findings)[0]
@@ -548,7 +548,7 @@ def test_after_the_monitor_was_called_up_everything_still_works(bench, begun):
 
 
 def test_words(bench):
-    from agora_app.training.models.answers import Problem
+    from agora_app.children.answers import Problem
 
     assert problem_words(Problem("the disk is full", "make room")) == "The disk is full. To mend it: make room."
     assert count_words(999) == "999"

@@ -109,7 +109,7 @@ def _words(process: psutil.Process) -> list[str]:
 
 @pytest.fixture
 def bench(qtbot, session, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("agora_app.training.models.run_model.POLL_MS", 20)
+    monkeypatch.setattr("agora_app.children.followed.POLL_MS", 20)
     monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
     store.change("source", kind="demo")
     bench = Bench(qtbot, session, store, tmp_path)

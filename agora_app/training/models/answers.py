@@ -1,36 +1,12 @@
-"""What the training commands answer: typed, and refused where it is not what was agreed."""
+"""What the training commands answer."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from core.errors import InputError
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that stands in the way, or might.
-
-    Attributes:
-        what: what is wrong.
-        mend: what the user can do about it.
-        blocking: it must be mended before one can go on.
-    """
-
-    what: str
-    mend: str = ""
-    blocking: bool = True
-
-
-class Answer(BaseModel):
-    """Part of an answer."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
+from agora_app.children.answers import Answer
 
 
 class Finding(Answer):
@@ -114,20 +90,3 @@ class DistillAnswer(Answer):
 
     curve: tuple[CurvePoint, ...] = ()
     pack: str
-
-
-Kind = TypeVar("Kind", bound=Answer)
-
-
-def read_answer(path: Path, kind: type[Kind]) -> Kind:
-    """Read the file that a command has written; numbers that are none count as not known.
-
-    Raises:
-        InputError: it is missing or not what was agreed.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _name: None)
-        return kind.model_validate(values)
-    except (OSError, ValueError, RecursionError, ValidationError) as error:
-        reason = f"{error.errors()[0]['msg']}" if isinstance(error, ValidationError) else str(error)
-        raise InputError(f"the answer cannot be read: {reason}", "try again; if it stays, look into the log") from error

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from agora_app.children.program import PROGRAM
 from agora_app.settings.model import Training
-from core.assets import resource
-
-MAIN = resource("").parent / "main.py"
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,7 @@ class TrainerCommands:
         distill_words: more words for `distill`; tests have it hurry.
     """
 
-    program: tuple[str, ...] = (sys.executable, str(MAIN))
+    program: tuple[str, ...] = PROGRAM
     distill_words: tuple[str, ...] = ()
 
     def synth(self, form: Training, out: Path, workers: int) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from agora_app.training.models.answers import Problem
+from agora_app.children.answers import Problem
 from agora_app.words import size_of
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
+from agora_app.children.launcher import Launcher
 from agora_app.settings.model import Training
 from agora_app.settings.store import SettingsStore
 from agora_app.training.models.commands import TrainerCommands
-from agora_app.training.models.launcher import Launcher
 from agora_app.training.models.machine import Machine
 from agora_app.training.models.registry import KnownRun, TrainingRegistry
 from agora_app.training.models.run_model import RunModel

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
-from agora_app.background import Job
-from agora_app.training.models.answers import DistillAnswer, EvaluationAnswer, Problem, read_answer
+from agora_app.children.answers import Problem, read_answer
+from agora_app.models.pack_installer import PackInstaller
+from agora_app.training.models.answers import DistillAnswer, EvaluationAnswer
 from agora_app.training.models.model import TrainingModel
 from agora_app.training.models.steps import Step
-from core.assets import data_folder
-from core.errors import AgoraError, InputError
+from core.errors import InputError
 from core.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
-_PATIENCE_MS = 600_000  # for the first person of a new pack to be on stage: they are built in the background, at ease
 
 
 class EvaluateStep(Step):
@@ -106,10 +104,6 @@ class InstallStep(QObject):
 
     Args:
         cast, source: the models of the live session.
-
-    Attributes:
-        failure: why it could not be installed; None when it could.
-        is_done: it is on stage.
     """
 
     changed = Signal()
@@ -118,19 +112,23 @@ class InstallStep(QObject):
 
     def __init__(self, model: TrainingModel, cast, source, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.model, self._cast, self._source = model, cast, source
-        self.failure: Problem | None = None
-        self.is_done = False
-        self._key, self._with_camera = "", False
-        self._job = Job("install pack", self)
-        self._job.done.connect(self._on_copied)
-        self._job.failed.connect(lambda error: self._fail(_words(error), "make room, then try again"))
-        self._patience = QTimer(self, singleShot=True, interval=_PATIENCE_MS)
-        self._patience.timeout.connect(lambda: self._fail("nobody of the pack has come on stage", "look into the log"))
+        self.model, self._source = model, source
+        self._with_camera = False
+        self._installer = PackInstaller(cast, self)
+        self._installer.changed.connect(self.changed)
+        self._installer.installed.connect(self._on_installed)
         source.cameras_changed.connect(self.cameras_changed)
-        cast.cast_changed.connect(self._on_cast)
-        cast.failed.connect(self._on_cast_failed)
-        cast.build_failed.connect(lambda _person, why: self._on_cast_failed(why, ""))
+
+    @property
+    def failure(self) -> Problem | None:
+        """Why it could not be installed; None when it could."""
+        found = self._installer.failure
+        return found and Problem(found.what, found.mend or "extract the blendshapes again")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is on stage."""
+        return self._installer.is_done
 
     @property
     def has_camera(self) -> bool:
@@ -139,7 +137,7 @@ class InstallStep(QObject):
 
     @property
     def is_busy(self) -> bool:
-        return self._job.is_running or bool(self._key)
+        return self._installer.is_busy
 
     def begin(self, pack: Path, with_camera: bool) -> None:
         """Install a pack.
@@ -147,42 +145,19 @@ class InstallStep(QObject):
         Args:
             with_camera: drive it with the camera, which the user has agreed to; else with the demo.
         """
-        if self.is_busy:
-            return
-        self.failure, self.is_done, self._with_camera = None, False, with_camera
-        name = self.model.run.path.name if self.model.run else pack.stem
-        self._job.run(lambda: _keep_copy(pack, name))
-        self.changed.emit()
+        if not self.is_busy:
+            self._with_camera = with_camera
+            self._installer.install(pack, self.model.run.path.name if self.model.run else pack.stem)
 
     def close(self) -> None:
-        self._job.cancel()
-        self._patience.stop()
-        self._key = ""
+        self._installer.close()
 
-    def _on_copied(self, copy: Path) -> None:
-        self._key = str(copy.absolute())
-        self._patience.start()
-        self._cast.open_pack(copy)
-        self._on_cast()
-
-    def _on_cast(self) -> None:
-        if self._key and self._cast.stage.shelf == self._key:
-            self.close()
-            self.is_done = True
-            if self._with_camera:
-                self._source.choose_camera()
-            elif self._source.kind not in ("video", "motion"):
-                self._source.play_demo()
-            self.installed.emit()
-
-    def _on_cast_failed(self, what: str, hint: str) -> None:
-        if self._key:
-            self._fail(what, hint)
-
-    def _fail(self, what: str, hint: str) -> None:
-        self.close()
-        self.failure = Problem(what, hint or "extract the blendshapes again")
-        self.changed.emit()
+    def _on_installed(self) -> None:
+        if self._with_camera:
+            self._source.choose_camera()
+        elif self._source.kind not in ("video", "motion"):
+            self._source.play_demo()
+        self.installed.emit()
 
 
 def _report(folder: RunFolder) -> EvaluationAnswer | None:
@@ -194,26 +169,3 @@ def _report(folder: RunFolder) -> EvaluationAnswer | None:
         return read_answer(folder.report, EvaluationAnswer)
     except (OSError, InputError):
         return None
-
-
-def _keep_copy(pack: Path, name: str) -> Path:
-    """A copy of a pack among the user's packs; the same pack is copied once. Raises OSError."""
-    folder = data_folder() / "packs"
-    folder.mkdir(parents=True, exist_ok=True)
-    content = pack.read_bytes()
-    for number in range(1, 1000):
-        target = folder / (f"{name}.agora" if number == 1 else f"{name}-{number}.agora")
-        if target.is_file() and target.read_bytes() == content:
-            return target
-        if not target.exists():
-            temporary = target.with_suffix(".part")
-            shutil.copyfile(pack, temporary)
-            temporary.replace(target)
-            return target
-    raise InputError(f"there are too many packs called {name}", f"remove some from {folder}")
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, AgoraError):
-        return error.message
-    return f"the pack cannot be copied: {getattr(error, 'strerror', '') or error}"

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
+from agora_app.children.answers import Kind, Problem, read_answer
+from agora_app.children.task import ChildTask
 from agora_app.settings.model import Training
-from agora_app.training.models.answers import CheckAnswer, Kind, ProbeAnswer, Problem, read_answer
+from agora_app.training.models.answers import CheckAnswer, ProbeAnswer
 from agora_app.training.models.model import TrainingModel
 from agora_app.training.models.presets import preset
-from agora_app.training.models.task import ChildTask
 from agora_app.words import about, size_of
 from core.assets import data_folder
 from core.errors import InputError

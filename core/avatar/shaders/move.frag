@@ -1,4 +1,3 @@
-#version 330 core
 // Moves one Gaussian with its row and turns it at the neck: move_with_rows or, where ADDITIVE, add_to_rows, and then
 // turn_at_neck of core/avatar/kernels.py, where the rules are explained. 1024 Gaussians a row.
 

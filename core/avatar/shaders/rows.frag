@@ -1,4 +1,3 @@
-#version 330 core
 // Blends the basis: the residuals of one row, as blend_blocks of core/avatar/kernels.py. Column: row within its block; row: block.
 
 uniform isampler2DArray xyz_planes;  // column: row within the block; row: channel of a stored block; four planes a texel

@@ -15,6 +15,7 @@ import numpy as np
 from core.avatar.identity import Identity
 from core.avatar.motion import head_motion
 from core.avatar.pack import AvatarPack
+from core.avatar.thinning import thinned
 from core.errors import InputError
 from core.head.library import load_open_head
 from core.pipeline.background import Picture
@@ -72,9 +73,9 @@ class Steers(Protocol):
 def steering_for(pack: AvatarPack) -> Steering:
     """Controls for the head model that a pack was made for; without knowledge of its columns when it is not the open head."""
     head = load_open_head()
-    if pack.manifest.head_sha256 == head.sha256:
+    if pack.manifest.driving_sha256 == head.sha256:
         return Steering(head.expression_names)
-    return Steering([f"expression {i}" for i in range(pack.manifest.psi.expression)])
+    return Steering([f"expression {i}" for i in range(pack.manifest.driven_by.expression)])
 
 
 class DrawingStage:
@@ -109,7 +110,7 @@ class DrawingStage:
         self._actors: tuple[_Actor, ...] = ()
         self._motion: _Motion | None = None
         self._governor, self._canvas = Governor(), Canvas()
-        self._alpha_min = ALPHA_MIN
+        self._alpha_min, self._share = ALPHA_MIN, 1
         self._follower: Follower | None = None
         self._swing_seconds = 0.0
         self._started_ns = 0
@@ -211,8 +212,8 @@ class DrawingStage:
             self._actors, self._motion = (), None
             return
         try:
-            actors = self._troupe.actors(cast)
-            if self._motion is None or self._motion.head_sha256 != cast.pack.manifest.head_sha256:
+            actors = self._troupe.actors(cast, self._share)
+            if self._motion is None or self._motion.head_sha256 != cast.pack.manifest.driving_sha256:
                 self._motion = _Motion(cast.pack, self._make_steering(cast.pack), self._clock())
         except Exception as error:
             self._complaints.tell(error)
@@ -239,7 +240,7 @@ class DrawingStage:
     def _paint(self, motion: _Motion, wishes: Wishes, fresh: bool, now: int) -> LivePicture:
         look, actors = wishes.look, self._actors
         self._governor.configure(wishes.governor, wishes.target_fps)
-        self._governor.set_short_side(min(look.width, look.height))
+        self._governor.set_picture(min(look.width, look.height), sum(actor.splats for actor in actors))
         params = motion.steering.params(motion.params, wishes.drive, now)
         turned = motion.steering.rotation(params, wishes.drive)
         camera = self._camera(wishes, turned, now, look.width // len(actors), look.height)
@@ -291,6 +292,9 @@ class DrawingStage:
         if rung.alpha_min != self._alpha_min:
             self._alpha_min = rung.alpha_min
             self._backend.set_detail(rung.alpha_min)
+        if rung.share != self._share:
+            self._share = rung.share
+            self._actors = self._troupe.actors(self._cast, rung.share)
         scale = rung.short_side / min(look.width, look.height)
         if not 0 < scale < 1:
             return camera
@@ -309,9 +313,9 @@ class _Motion:
     """What moves the people of a head model: the newest parameters, bridged over silence, and the user's controls."""
 
     def __init__(self, pack: AvatarPack, steering: Steers, now: int) -> None:
-        self.head_sha256 = pack.manifest.head_sha256
+        self.head_sha256 = pack.manifest.driving_sha256
         self.steering = steering
-        self._count = pack.manifest.psi.expression
+        self._count = pack.manifest.driven_by.expression
         self._bridge = SilenceBridge(self._count)
         self.params = replace(self._bridge.shown, time_ns=now)
         self.captured_ns = now
@@ -359,6 +363,7 @@ class _Actor:
     pack: AvatarPack
     identity: Identity
     performer: Performer
+    splats: int
     _asked: HeadParams | None = None
     _answer: FloatArray | None = None
 
@@ -374,11 +379,11 @@ class _Troupe:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._kept: OrderedDict[tuple[int, int], _Actor] = OrderedDict()  # the actors keep what the ids belong to alive
+        self._kept: OrderedDict[tuple[int, int, int], _Actor] = OrderedDict()  # the actors keep what the ids belong to alive
 
-    def actors(self, cast: Cast) -> tuple[_Actor, ...]:
-        """Those of a cast."""
-        chosen = tuple(self._actor(cast.pack, identity) for identity in cast.identities)
+    def actors(self, cast: Cast, share: int = 1) -> tuple[_Actor, ...]:
+        """Those of a cast, drawn with one of every `share` splats."""
+        chosen = tuple(self._actor(cast.pack, identity, share) for identity in cast.identities)
         while len(self._kept) > max(KEPT_PERFORMERS, len(chosen)):
             _, actor = self._kept.popitem(last=False)
             actor.performer.close()
@@ -389,10 +394,11 @@ class _Troupe:
             actor.performer.close()
         self._kept.clear()
 
-    def _actor(self, pack: AvatarPack, identity: Identity) -> _Actor:
-        key = (id(pack), id(identity))
+    def _actor(self, pack: AvatarPack, identity: Identity, share: int) -> _Actor:
+        key = (id(pack), id(identity), share)
         if key not in self._kept:
-            self._kept[key] = _Actor(pack, identity, self._backend.performer(pack, identity))
+            performer = self._backend.performer(pack, thinned(identity, share))
+            self._kept[key] = _Actor(pack, identity, performer, len(identity.gaussians))
         self._kept.move_to_end(key)
         return self._kept[key]
 

@@ -17,6 +17,7 @@ LOWER_AFTER_NS = 1_000_000_000
 RAISE_AFTER_NS = 5_000_000_000
 LONGEST_RAISE_AFTER_NS = 320_000_000_000
 FEWEST_PICTURES = 4  # that a decision needs
+CROWDED = 150_000  # splats
 HEADROOM = 0.8  # share of the time there is that the next better quality may be expected to take
 _FAILED_WITHIN = 4.0  # times the wait: a raise that does not last that long counts as a mistake
 _LONGEST_GAP_NS = 500_000_000  # pauses in the drawing are no evidence of anything
@@ -30,6 +31,8 @@ class Rung:
         name: in words.
         alpha_min: contributions below it are skipped.
         short_side: pixels along the picture's shorter side at which heads are drawn before they are enlarged; 0 for all.
+        share: one of so many splats is drawn, enlarged (`core.avatar.thinning`). Only where there are `CROWDED` of them: what
+            smaller heads take depends more on the pixels.
         saves: how many times longer the next better quality takes at most. What is measured on the way down may be more: then
             something else kept the machine busy just then.
     """
@@ -38,11 +41,13 @@ class Rung:
     alpha_min: float = ALPHA_MIN
     short_side: int = 0
     saves: float = 1.0
+    share: int = 1
 
 
 FULL = Rung("full quality")
 LADDER = (FULL, Rung("faint splats skipped", 1 / 64, saves=1.3), Rung("drawn at 384 px", 1 / 64, 384, saves=1.6),
-          Rung("drawn at 256 px", 1 / 64, 256, saves=1.6))
+          Rung("drawn at 256 px", 1 / 64, 256, saves=1.6), Rung("every second splat at 256 px", 1 / 64, 256, 1.7, share=2),
+          Rung("every fourth splat at 256 px", 1 / 64, 256, 1.6, share=4))
 
 
 class Governor:
@@ -84,9 +89,10 @@ class Governor:
             self._enabled, self._target_fps = enabled, float(target_fps)
             self.reset()
 
-    def set_short_side(self, pixels: int) -> None:
-        """Tell the size of the picture: rungs that would not make it smaller are left out."""
-        ladder = tuple(rung for rung in LADDER if rung.short_side == 0 or rung.short_side < pixels)
+    def set_picture(self, pixels: int, splats: int = 0) -> None:
+        """Tell the picture's shorter side and how many splats are in it: rungs that would not help are left out."""
+        ladder = tuple(rung for rung in LADDER if (rung.share > 1 and splats >= CROWDED)
+                       or (rung.share == 1 and (rung.short_side == 0 or rung.short_side < pixels)))
         if ladder != self._ladder:
             self._ladder = ladder
             self.reset()

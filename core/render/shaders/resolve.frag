@@ -1,4 +1,3 @@
-#version 330 core
 // Lets the background through where the Gaussians leave transmittance.
 
 uniform sampler2D accumulation;
@@ -6,6 +5,10 @@ uniform vec3 background;
 out vec4 rgba;
 
 void main() {
-    vec4 front = texelFetch(accumulation, ivec2(gl_FragCoord.xy), 0);
+    ivec2 place = ivec2(gl_FragCoord.xy);
+#ifdef UPSIDE_DOWN  // for a surface whose first row is its lowest
+    place.y = textureSize(accumulation, 0).y - 1 - place.y;
+#endif
+    vec4 front = texelFetch(accumulation, place, 0);
     rgba = vec4(front.rgb + (1.0 - front.a) * background, front.a);
 }

@@ -1,4 +1,3 @@
-#version 330 core
 // Rule 3 of core/render/reference.py; the blend function (1 - target alpha, 1) does the rest.
 
 uniform float alpha_min;

@@ -1,68 +1,29 @@
-#version 330 core
-// One corner of one Gaussian's quad. Rules 1 and 2 of core/render/reference.py. The picture's first row is the target's row 0.
+// One of six corners of a Gaussian's two triangles, around the ellipse of project.frag. The picture's first row is the target's row 0.
 
-uniform sampler2DArray attributes;  // layers: xyz opacity, scale -, quaternion wxyz, rgb -; 1024 Gaussians a row
+uniform sampler2D center_major;
+uniform sampler2D minor_opacity;
+uniform sampler2DArray attributes;  // of which the last layer has the colours
 uniform usampler2D order;           // numbers of the Gaussians, nearest first
-uniform mat4 world_to_camera;
-uniform vec4 intrinsics;            // fx fy cx cy
 uniform vec2 picture_size;
-uniform float alpha_min;            // contributions below it are skipped
 
 out vec2 position;              // in standard deviations along the ellipse's axes
 flat out vec4 color;            // rgb, compensated opacity
-
-const float LOW_PASS_VARIANCE = 0.3;
-const float NEAR_PLANE = 0.01;
-const float FRUSTUM_MARGIN = 0.15;
-
-mat3 rotation(vec4 quat) {
-    vec4 q = quat / length(quat);
-    float w = q.x, x = q.y, y = q.z, z = q.w;
-    return mat3(1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y),
-                2.0 * (x * y - w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + w * x),
-                2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y));
-}
 
 void main() {
     gl_Position = vec4(0.0, 0.0, 2.0, 1.0);  // outside: nothing is drawn
     position = vec2(0.0);
     color = vec4(0.0);
 
-    int splat = int(texelFetch(order, ivec2(gl_InstanceID & 1023, gl_InstanceID >> 10), 0).r);
+    int number = gl_VertexID / 6, turn = gl_VertexID % 6;
+    int which = turn < 3 ? turn : turn == 5 ? 3 : 5 - turn;  // 0 1 2, 2 1 3
+    int splat = int(texelFetch(order, ivec2(number & 1023, number >> 10), 0).r);
     ivec2 place = ivec2(splat & 1023, splat >> 10);
-    vec4 xyz_opacity = texelFetch(attributes, ivec3(place, 0), 0);
-    vec3 scale = texelFetch(attributes, ivec3(place, 1), 0).xyz;
-    vec4 quat = texelFetch(attributes, ivec3(place, 2), 0);
-
-    vec3 center = (world_to_camera * vec4(xyz_opacity.xyz, 1.0)).xyz;
-    if (center.z < NEAR_PLANE) return;
-    vec2 focal = intrinsics.xy, principal = intrinsics.zw;
-    vec2 tangent = center.xy / center.z;
-    vec2 margin = FRUSTUM_MARGIN * picture_size / focal;
-    vec2 clamped = clamp(tangent, -principal / focal - margin, (picture_size - principal) / focal + margin);
-
-    mat3 axes = mat3(world_to_camera) * rotation(quat);
-    axes = mat3(axes[0] * scale.x, axes[1] * scale.y, axes[2] * scale.z);
-    vec3 row_x = vec3(focal.x, 0.0, -focal.x * clamped.x) / center.z * axes;
-    vec3 row_y = vec3(0.0, focal.y, -focal.y * clamped.y) / center.z * axes;
-    vec3 minors = cross(row_x, row_y);
-    float determinant = dot(minors, minors);
-    float xx = dot(row_x, row_x), xy = dot(row_x, row_y), yy = dot(row_y, row_y);
-    float widened = determinant + LOW_PASS_VARIANCE * (xx + yy + LOW_PASS_VARIANCE);
-    float opacity = xyz_opacity.w * sqrt(determinant / widened);
-    if (!(opacity >= alpha_min)) return;
-    xx += LOW_PASS_VARIANCE;
-    yy += LOW_PASS_VARIANCE;
-
-    float mean = 0.5 * (xx + yy), deviation = length(vec2(0.5 * (xx - yy), xy));
-    float major = mean + deviation, minor = max(mean - deviation, LOW_PASS_VARIANCE);
-    vec2 axis = xx >= yy ? vec2(deviation + 0.5 * (xx - yy), xy) : vec2(xy, deviation + 0.5 * (yy - xx));
-    axis = deviation > 1e-6 * mean ? normalize(axis) : vec2(1.0, 0.0);
-
-    vec2 corner = vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1)) * 2.0 - 1.0;
-    position = corner * sqrt(2.0 * log(opacity / alpha_min));  // where alpha falls to alpha_min
-    color = vec4(texelFetch(attributes, ivec3(place, 3), 0).rgb, opacity);
-    vec2 offset = position.x * sqrt(major) * axis + position.y * sqrt(minor) * vec2(-axis.y, axis.x);
-    vec2 pixel = focal * tangent + principal + offset;
+    vec4 second = texelFetch(minor_opacity, place, 0);
+    if (second.w <= 0.0) return;
+    vec4 first = texelFetch(center_major, place, 0);
+    vec2 corner = vec2(float(which & 1), float(which >> 1)) * 2.0 - 1.0;
+    position = corner * second.w;  // where alpha falls to alpha_min
+    color = vec4(texelFetch(attributes, ivec3(place, 3), 0).rgb, second.z);
+    vec2 pixel = first.xy + position.x * first.zw + position.y * second.xy;
     gl_Position = vec4(2.0 * pixel / picture_size - 1.0, 0.0, 1.0);
 }

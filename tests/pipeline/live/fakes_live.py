@@ -47,11 +47,11 @@ def captured(value, time_ns: int, **more) -> Captured:
 
 
 def pack(head: str = "head", expression: int = EXPRESSION):
-    return SimpleNamespace(manifest=SimpleNamespace(head_sha256=head, psi=PsiLayout(expression)))
+    return SimpleNamespace(manifest=SimpleNamespace(driving_sha256=head, driven_by=PsiLayout(expression)))
 
 
 def person(name: str = "someone"):
-    return SimpleNamespace(name=name, neck_joint=np.zeros(3, np.float32))
+    return SimpleNamespace(name=name, neck_joint=np.zeros(3, np.float32), gaussians=())
 
 
 def cast(*people, of=None) -> Cast:

@@ -16,7 +16,7 @@ class Machine:
     def __init__(self, costs, fps=30.0, target=30, short_side=512, enabled=True):
         self.governor = Governor()
         self.governor.configure(enabled, target)
-        self.governor.set_short_side(short_side)
+        self.governor.set_picture(short_side)
         self.costs, self.fps = costs, fps
         self.now = 0
         self.changes = []  # (seconds, rung)
@@ -143,3 +143,13 @@ def test_a_pause_is_no_evidence():
     for _ in range(20):  # a picture of a still scene now and then, each a slow one
         machine.now += 2 * SECOND
         assert not machine.governor.add(60, machine.now, 30.0)
+
+
+def test_splats_are_left_out_of_crowded_pictures_only():
+    governor = Governor()
+    governor.set_picture(512, 228_693)
+    assert [rung.share for rung in governor._ladder] == [1, 1, 1, 1, 2, 4]
+    governor.set_picture(512, 70_000)
+    assert {rung.share for rung in governor._ladder} == {1}
+    governor.set_picture(256, 228_693)
+    assert [rung.share for rung in governor._ladder] == [1, 1, 2, 4]

@@ -1,14 +1,17 @@
-"""A training command that the window waits for, in a process of its own: progress, then a result or what is wrong."""
+"""A command that the window waits for, in a process of its own: progress, then a result or what is wrong."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
+import signal
 from collections import deque
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
-from agora_app.training.models.answers import Problem
+from agora_app.children.answers import Problem
 
 log = logging.getLogger(__name__)
 KEPT_LINES = 200
@@ -78,7 +81,7 @@ class ChildTask(QObject):
         """Ask it to end; `cancelled` follows."""
         if self._process is not None and not self._was_cancelled:
             self._was_cancelled = True
-            self._process.terminate()
+            _ask_to_end(self._process)
             self._impatience.start()
 
     def close(self) -> None:
@@ -87,7 +90,7 @@ class ChildTask(QObject):
         process, self._process = self._process, None
         if process is not None:
             process.blockSignals(True)
-            process.terminate()
+            _ask_to_end(process)
             if not process.waitForFinished(END_MS):
                 process.kill()
                 process.waitForFinished(END_MS)
@@ -127,7 +130,7 @@ class ChildTask(QObject):
         if error is QProcess.ProcessError.FailedToStart and self._process is not None:
             words = self._process.errorString()
             self._end()
-            self.failed.emit(Problem(f"the training program cannot be started: {words}", "the doctor in the Tools menu says why"))
+            self.failed.emit(Problem(f"the program cannot be started: {words}", "the doctor in the Tools menu says why"))
 
     def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
         for channel in self._rest:
@@ -141,7 +144,7 @@ class ChildTask(QObject):
             self.done.emit()
         else:
             crashed = status is QProcess.ExitStatus.CrashExit
-            log.warning("a training command ended with %s: %s", "a crash" if crashed else code, " | ".join(self._lines))
+            log.warning("a command ended with %s: %s", "a crash" if crashed else code, " | ".join(self._lines))
             self.failed.emit(problem_of(self._lines, crashed))
 
     def _end(self) -> None:
@@ -149,6 +152,15 @@ class ChildTask(QObject):
         process, self._process = self._process, None
         process.deleteLater()
         self.running_changed.emit()
+
+
+def _ask_to_end(process: QProcess) -> None:
+    """As Ctrl-C does: the command then clears away what it has begun to write."""
+    if os.name == "posix" and process.processId() > 0:
+        with contextlib.suppress(OSError):  # it has ended by itself
+            os.kill(process.processId(), signal.SIGINT)
+    else:
+        process.terminate()
 
 
 def share_of(line: str) -> float | None:

@@ -1,0 +1,1 @@
+"""Commands of `main.py` as processes of their own: started, followed, ended."""

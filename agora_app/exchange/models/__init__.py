@@ -1,0 +1,1 @@
+"""What export and import know and do, without widgets."""

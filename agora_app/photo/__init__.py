@@ -1,0 +1,1 @@
+"""A new person from photographs."""

@@ -1,0 +1,1 @@
+"""What making a person from photographs knows and does, without widgets."""
