@@ -11,6 +11,10 @@ needed beside this file; `python3 main.py COMMAND --help` explains a command.
   track        a face video to a motion clip
   render       a motion clip with any person, view and background
   identities   a contact sheet of people
+  invert       photographs of one person to an avatar
+  export       people as PLY, splat, SPZ, glTF or a web page
+  import-official
+               the published AGORA files to an avatar pack
   data         make, ingest or check a dataset
   train        train a generator, or go on with a run
   evaluate     measure a generator or a pack against a dataset

@@ -175,7 +175,7 @@ class TrainingData:
             generator.shape_maps(shape), generator.seats(shape, psi, neck),
             CameraBatch(torch.from_numpy(world_to_camera), torch.from_numpy(intrinsics), wanted.size, wanted.size),
             torch.from_numpy(s.world_to_camera[others]),
-            torch.from_numpy(_focus(s.landmarks[chosen], self.info.size, wanted.size)),
+            torch.from_numpy(focus_maps(s.landmarks[chosen], self.info.size, wanted.size)),
             displacement, torch.from_numpy(colors.astype(np.float32)), *uv)
 
     def batches(self, generator: HeadGenerator, wanted: Wanted, phase: int, first: int, last: int,
@@ -213,7 +213,7 @@ def _resized(rgba: np.ndarray, size: int) -> Tensor:
     return torch.nn.functional.avg_pool2d(pictures, factor) if factor > 1 else pictures.contiguous()
 
 
-def _focus(landmarks: FloatArray, original: int, size: int) -> FloatArray:
+def focus_maps(landmarks: FloatArray, original: int, size: int) -> FloatArray:
     """Bumps [n, 1, S, S] where eyes and mouth are seen, of landmarks [n, 468, 3] in pictures of `original` pixels."""
     points, seen = landmarks[..., :2] * (size / original), landmarks[..., 2]
     grid = np.arange(size, dtype=np.float32) + 0.5

@@ -34,15 +34,16 @@ def network_input(pictures: Tensor, size: int) -> Tensor:
     Returns:
         [n, 6, size, size] uint8.
     """
+    views = [two_views(chunk.float(), size).round().clamp(0, 255).byte() for chunk in pictures.split(_CHUNK)]
+    return torch.cat(views) if views else pictures.new_zeros(0, 6, size, size)
+
+
+def two_views(pictures: Tensor, size: int) -> Tensor:
+    """The views of `network_input` before they are rounded, of floating pictures; differentiable."""
     side = pictures.shape[-1]
     half, shift = side // 2, round(side * _FACE_SHIFT)
     top, left = (side - half) // 2 + shift, (side - half) // 2
-    views = []
-    for chunk in pictures.split(_CHUNK):
-        floating = chunk.float()
-        both = torch.cat([resized(floating, size), resized(floating[..., top:top + half, left:left + half], size)], 1)
-        views.append(both.round().clamp(0, 255).byte())
-    return torch.cat(views) if views else pictures.new_zeros(0, 6, size, size)
+    return torch.cat([resized(pictures, size), resized(pictures[..., top:top + half, left:left + half], size)], 1)
 
 
 def resized(pictures: Tensor, size: int) -> Tensor:

@@ -22,16 +22,17 @@ def psnr(a: Tensor, b: Tensor) -> FloatArray:
 @torch.no_grad()
 def ssim(a: Tensor, b: Tensor) -> FloatArray:
     """Structural similarity of pictures [n, 3, S, S] uint8, mean over channels and places where the window fits [n]."""
-    return torch.cat([_ssim(x.float() / 255, y.float() / 255) for x, y in
+    return torch.cat([ssim_map(x.float() / 255, y.float() / 255).mean((1, 2, 3)) for x, y in
                       zip(a.split(_BATCH), b.split(_BATCH), strict=True)]).numpy()
 
 
-def _ssim(a: Tensor, b: Tensor) -> Tensor:
+def ssim_map(a: Tensor, b: Tensor) -> Tensor:
+    """The same of pictures [n, 3, S, S] 0..1, place by place [n, 3, S - 10, S - 10]; differentiable."""
     mean_a, mean_b = _blurred(a), _blurred(b)
     variance_a, variance_b = _blurred(a * a) - mean_a**2, _blurred(b * b) - mean_b**2
     covariance = _blurred(a * b) - mean_a * mean_b
     likeness = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
-    return (likeness / ((mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2))).mean((1, 2, 3))
+    return likeness / ((mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2))
 
 
 def _blurred(x: Tensor) -> Tensor:

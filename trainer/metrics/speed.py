@@ -17,8 +17,7 @@ from core.avatar.identity import Identity
 from core.avatar.model import Avatar
 from core.avatar.pack import AvatarPack
 from core.geometry import orbit_camera
-from core.networks.head_generator import HeadGenerator, HeadPlanes
-from core.networks.synthesis import Tap
+from core.networks.head_generator import HeadGenerator
 from core.render.cpu import CpuRenderer
 from core.types import FloatArray
 from trainer.adversary import conditioning_cameras
@@ -66,8 +65,7 @@ def generator_rate(generator: HeadGenerator, latent: FloatArray, shape: FloatArr
         drive = psi[frames]
         count = len(drive)
         seats = generator.seats(np.repeat(shape[None], count, 0), drive, neck[frames]).to(device)
-        people = HeadPlanes(_repeated(person.w, count), _repeated(person.planes, count),
-                            Tap(_repeated(person.tap.features, count), _repeated(person.tap.planes, count)))
+        people = person.repeated(count)
         residual = generator.residual_planes(people, torch.from_numpy(drive).to(device))
         cloud = generator.assemble(generator.raw(people.planes, residual), seats)
         color, opacity = cloud.seen_from(_repeated(centre, count))

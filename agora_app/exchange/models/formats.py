@@ -61,7 +61,7 @@ FORMATS = (
                  _("ExportFormats", "The smallest splats, a sixth of a PLY, for Scaniverse, PlayCanvas and Niantic's tools."),
                  ".spz", "mdi6.zip-box-outline", 1, _SEQUENCE, True),
     ExportFormat("glb", _("ExportFormats", "glTF"),
-                 _("ExportFormats", "The face as a mesh with blendshapes, for Blender, Unity and Unreal; without hair."),
+                 _("ExportFormats", "The face as a mesh with blendshapes, for Blender, Unity and Unreal; hair painted on."),
                  ".glb", "mdi6.cube-outline", 1, _("ExportFormats", "The file holds it as an animation")),
 )
 
