@@ -85,7 +85,8 @@ def test_version_two_is_read(tmp_path):
     (gzip.compress(np.array([0x5053474E, 1, 5, 0], "<u4").tobytes()), "version 1"),
     (gzip.compress(np.array([0x5053474E, 3, 5, 0], "<u4").tobytes() + bytes(40)), "cut off"),
     (gzip.compress(np.array([0x5053474E, 3, 1 << 30, 0], "<u4").tobytes()), "holds 1073741824"),
-    (gzip.compress(np.array([0x5053474E, 3, 5, 0], "<u4").tobytes() + bytes(range(100)))[:80], "cut off")])
+    (gzip.compress(np.array([0x5053474E, 3, 5, 0], "<u4").tobytes() + bytes(range(100)))[:80], "cut off")],
+    ids=["empty", "plain text", "short", "zeros", "version 4", "version 1", "too few points", "too many points", "half a file"])
 def test_what_is_no_spz_is_refused_in_one_line(tmp_path, content, words):
     (tmp_path / "x.spz").write_bytes(content)
     with pytest.raises(InputError, match=words) as caught:
