@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.avatar.identity import Identity
 from core.avatar.manifest import GeneratorDeclaration, PackManifest, TrackedHead
-from core.avatar.official_network import OFFICIAL_PSI, Sitter, build_official, draw, needed_names, style_of
+from core.avatar.official_network import OFFICIAL_PSI, Sitter, build_official, draw, fastest_device, needed_names, style_of
 from core.avatar.official_source import bind_official
 from core.avatar.official_weights import SHAPE_SIZE, OfficialWeights
 from core.avatar.pack import AvatarPack
@@ -99,7 +99,7 @@ class _Importer:
     def __init__(self, files: OfficialFiles, data: OfficialData, head: HeadModel, settings: ImportSettings, progress: Progress,
                  folder: Path | None) -> None:
         self._files, self._data, self._settings, self._progress, self._folder = files, data, settings, progress, folder
-        self._generator = build_official(str(files.checkpoint), data.generator)
+        self._generator = build_official(str(files.checkpoint), data.generator, fastest_device())
         self._head = head
         self._check_config()
         self._tables = _tables_of(data, self._generator, settings.seeding)
@@ -242,7 +242,7 @@ def _published_regressor(where: str, basis: OfficialBasis, manifest: PackManifes
 def _weights_of(generator: Generator) -> dict[str, NDArray]:
     """What `core.avatar.official_network.build_official` needs, whole numbers in 32 bits."""
     state = generator.state_dict()
-    arrays = {name: state[name].numpy() for name in needed_names(generator)}
+    arrays = {name: state[name].cpu().numpy() for name in needed_names(generator)}
     return {name: np.ascontiguousarray(np.atleast_1d(value), np.float32 if value.dtype.kind == "f" else np.int32)
             for name, value in arrays.items()}
 

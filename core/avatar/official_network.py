@@ -52,12 +52,20 @@ def needed_names(generator: Generator) -> list[str]:
     return [name for name in generator.state_dict() if name not in _UNUSED and not name.endswith("resample_filter")]
 
 
-def build_official(where: str, arrays: Mapping[str, NDArray]) -> Generator:
+def fastest_device() -> torch.device:
+    """CUDA, else Apple's MPS, else the processor. Only the processor was ever tried with real numbers."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def build_official(where: str, arrays: Mapping[str, NDArray], device: torch.device | None = None) -> Generator:
     """The network whose arrays these are; its sizes are read off their shapes.
 
     Args:
         where: what to call the arrays in messages.
         arrays: by name; more than are needed may be there.
+        device: where it computes; the processor when left out.
 
     Raises:
         InputError: an array is missing or does not fit the others.
@@ -85,7 +93,8 @@ def build_official(where: str, arrays: Mapping[str, NDArray]) -> Generator:
         elif name in _UNUSED:
             value.zero_()
     generator.load_state_dict(given, strict=False)
-    return generator.requires_grad_(False).eval()
+    generator.template_uv_coords = generator.template_uv_coords.float()  # unused, and MPS knows no float64
+    return generator.requires_grad_(False).eval().to(device or torch.device("cpu"))
 
 
 def _sizes(arrays: Mapping[str, NDArray]) -> tuple[GeneratorConfig, MeshSizes]:
@@ -138,9 +147,10 @@ def draw(seeding: str, seed: int, latent_size: int, rows: int) -> tuple[FloatArr
 
 def style_of(generator: Generator, z: FloatArray, camera: FloatArray) -> FloatArray:
     """w [W] of z [Z], conditioned on the rotation of a camera c6 [6], truncated."""
+    device = generator._uv_grid.device
     with torch.inference_mode():
-        c12 = conditioning(torch.from_numpy(np.asarray(camera, np.float32))[None])
-        return generator.backbone.mapping(torch.from_numpy(z)[None], c12, TRUNCATION)[0].numpy()
+        c12 = conditioning(_sent(camera, device))
+        return _array(generator.backbone.mapping(_sent(z, device), c12, TRUNCATION)[0])
 
 
 class Sitter:
@@ -156,16 +166,17 @@ class Sitter:
     def __init__(self, generator: Generator, w: FloatArray, shape: FloatArray, camera: FloatArray) -> None:
         self.w = np.asarray(w, np.float32)
         self._generator = generator
-        self._camera = torch.from_numpy(np.asarray(camera, np.float32))[None]
-        self._neutral = torch.zeros(1, FLAME_PARAMETERS)
-        self._neutral[0, SHAPE] = torch.from_numpy(np.asarray(shape, np.float32))
+        self._device = generator._uv_grid.device
+        self._camera = _sent(camera, self._device)
+        self._neutral = np.zeros(FLAME_PARAMETERS, np.float32)
+        self._neutral[SHAPE] = shape
         with torch.inference_mode():
-            self._planes: IdentityPlanes = generator.identity_of(torch.from_numpy(self.w)[None], self._neutral)
+            self._planes: IdentityPlanes = generator.identity_of(_sent(self.w, self._device), _sent(self._neutral, self._device))
 
     def resting(self) -> OfficialPerson:
         """The person without expression."""
         with torch.inference_mode():
-            cloud, joints = self._generator.frame(self._planes, self._neutral)
+            cloud, joints = self._generator.frame(self._planes, _sent(self._neutral, self._device))
             eye = camera_centre(world_to_camera(self._camera, joints[:, 0]))
             rgb = colour_from(cloud.sh, cloud.xyz, eye).clamp(max=1)
             xyz, rotation, scale, opacity = physical(cloud)
@@ -174,12 +185,10 @@ class Sitter:
 
     def posed(self, psi: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Physical xyz [N, 3], rotation [N, 4], scale [N, 3] and opacity [N, 1] under a driving vector ψ [55]."""
-        params = self._neutral.clone()
-        expression, jaw, lids = np.split(np.asarray(psi, np.float32), [50, 53])
-        for columns, part in ((EXPRESSION, expression), (JAW, jaw), (EYELIDS, lids)):
-            params[0, columns] = torch.from_numpy(part)
+        params = self._neutral.copy()
+        params[EXPRESSION], params[JAW], params[EYELIDS] = np.split(np.asarray(psi, np.float32), [50, 53])
         with torch.inference_mode():
-            return tuple(map(_array, physical(self._generator.frame(self._planes, params)[0])))
+            return tuple(map(_array, physical(self._generator.frame(self._planes, _sent(params, self._device))[0])))
 
 
 def physical(cloud: GaussianTensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -188,5 +197,10 @@ def physical(cloud: GaussianTensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return cloud.xyz[0], quat / quat.norm(dim=0, keepdim=True), cloud.scale_log[0].exp(), cloud.opacity[0]
 
 
+def _sent(value: FloatArray, device: torch.device) -> Tensor:
+    """Numbers [n] as a batch of one [1, n] on a device."""
+    return torch.from_numpy(np.array(value, np.float32))[None].to(device)
+
+
 def _array(value: Tensor) -> FloatArray:
-    return np.ascontiguousarray(value.numpy(), np.float32)
+    return np.ascontiguousarray(value.cpu().numpy(), np.float32)

@@ -101,10 +101,10 @@ class OfficialSource:
             InputError: its weights do not fit each other.
             PackError: it does not fit the pack.
         """
-        from core.avatar.official_network import build_official
+        from core.avatar.official_network import build_official, fastest_device
 
         where = f"pack '{self.pack.manifest.name}': generator"
-        generator, manifest = build_official(where, self.pack.official.weights), self.pack.manifest
+        generator, manifest = build_official(where, self.pack.official.weights, fastest_device()), self.pack.manifest
         if generator._uv_grid.shape[1] != len(self.pack.official.order):
             raise PackError(f"{where}: has another number of Gaussians than the pack")
         if generator.config.latent_size != manifest.latent_size:

@@ -157,6 +157,16 @@ def test_the_packed_generator_makes_the_golden_frames(written):
             close(cloud.opacity, golden["opacity"][:, frame], 1e-5)
 
 
+def test_the_generator_computes_where_it_is(written):
+    """Torch refuses to mix devices, also the one without numbers: no graphics processor is needed to see that nothing is mixed."""
+    pack = read_pack(written)
+    generator = build_official("pack", pack.official.weights, torch.device("meta"))
+    sitter = Sitter(generator, np.zeros(generator.config.latent_size), np.zeros(300), pack.official.camera)
+    with pytest.raises(NotImplementedError, match="meta tensor"):  # at the very end, where numbers are brought back
+        sitter.resting()
+    assert all(value.dtype != torch.float64 for value in generator.state_dict().values())
+
+
 def tracked_face(seed=0):
     rng = np.random.default_rng(seed)
     head = load_open_head()
