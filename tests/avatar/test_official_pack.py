@@ -158,7 +158,7 @@ def test_the_packed_generator_makes_the_golden_frames(written):
 
 
 def test_the_generator_computes_where_it_is(written):
-    """Torch refuses to mix devices, also the one without numbers: no graphics processor is needed to see that nothing is mixed."""
+    """Torch refuses to mix devices, also the one without numbers, so that no graphics processor is needed to see it."""
     pack = read_pack(written)
     generator = build_official("pack", pack.official.weights, torch.device("meta"))
     sitter = Sitter(generator, np.zeros(generator.config.latent_size), np.zeros(300), pack.official.camera)

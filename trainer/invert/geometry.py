@@ -36,11 +36,14 @@ CLEARANCE_ROUNDS = 2
 SOFTENINGS = 5  # times that the noise is doubled while a face of the mesh would be turned over
 MOUTH_WIDE = ("mouthSmile", "mouthUpperUp", "mouthLowerDown", "mouthStretch")
 OWN_MOUTH = (0.35, 0.65)  # of the strongest of these: up to the first the mouth is the person's own, from the second not
-OWN_LARGEST_MOUTH, OWN_LARGEST_SQUINT, OWN_LARGEST_LID = 0.5, 0.5, 0.45  # more than that leaves too little room to move
+OWN_LARGEST_MOUTH, OWN_LARGEST_SQUINT, OWN_LARGEST_LID = 0.3, 0.5, 0.45  # more than that leaves too little room to move
+OWN_LARGEST_BROW = 0.25
+RESTING_LIDS = ("eyeBlink", "eyeSquint", "eyeWide")
+LID_SHARES, OWN_NARROWEST = np.array([1.0, 0.6, 0.0]), 0.24  # of them in narrow eyes; narrower ones could hardly blink
 LID_MARGIN = 3  # ring of vertices along the lids' edges
 LID_CLEARANCE = 0.0003  # metres more than the plain head's lids are away from the eyes: stretched faces of the mesh sag
 POKE_VIEWS, POKE_SIZE = (-0.5, 0.0, 0.5), 64  # radians of yaw, pixels
-POKE_MARGIN = 0.0009  # metres: the cornea bulges, catch lights lie on it, lids are drawn as flat patches
+POKE_MARGIN = 0.0018  # metres: the cornea bulges, catch lights lie on it, lids are drawn as flat patches
 FARTHEST_BACK, IRIS_DEPTH = 0.0025, 0.0035
 LID_OVERLAP = 0.0006  # metres that the lids overlap at least in a full blink
 RIGID_PARTS = (("eye_l",), ("eye_r",), ("teeth_u", "teeth_l", "tongue", "mouth"))
@@ -94,7 +97,16 @@ def own_expression(views: Sequence[PhotoView], head: HeadModel) -> FloatArray:
     own = np.zeros(head.expression_count)
     for view, weight in zip(views, weights / weights.sum(), strict=True):
         own += weight * _own_share(view, head) * view.fit.params.expression
-    return own.astype(np.float32)
+    return _with_resting_lids(own, head).astype(np.float32)
+
+
+def _with_resting_lids(own: NDArray, head: HeadModel) -> NDArray:
+    """Both eyes alike, for a fit takes the far eye of a turned head for a squint; never too narrow to blink."""
+    sides = [[head.expression_names.index(name + side) for name in RESTING_LIDS] for side in ("Left", "Right")]
+    own, both = own.copy(), own[sides].mean(0)
+    both *= np.where(LID_SHARES > 0, min(1.0, OWN_NARROWEST / max(float(both @ LID_SHARES), 1e-6)), 1.0)
+    own[sides] = both
+    return own
 
 
 def _own_share(view: PhotoView, head: HeadModel) -> NDArray:
@@ -109,6 +121,8 @@ def _own_share(view: PhotoView, head: HeadModel) -> NDArray:
             share[i] = 0
         elif name.startswith("mouth"):
             share[i] = mouth * min(1.0, OWN_LARGEST_MOUTH / max(float(params.expression[i]), 1e-6))
+        elif name.startswith("brow"):
+            share[i] = min(1.0, OWN_LARGEST_BROW / max(float(params.expression[i]), 1e-6))
         elif name.startswith("cheek"):
             share[i] = OWN_LARGEST_SQUINT * mouth
         elif name.startswith("eye"):

@@ -23,6 +23,7 @@ from core.studio import StudioIdentity, TexelAtlas, Traits, build_identity
 from core.studio.anatomy import Anatomy, anatomy_of
 from core.studio.regions import hair_regions
 from core.types import FloatArray
+from trainer.invert.eye_paint import paint_eyes, paint_lashes
 from trainer.invert.geometry import FittedHead, fit_head, view_weight
 from trainer.invert.looks_regions import PhotoRegions, head_sight, photo_regions
 from trainer.invert.pack import GREY, person_name, photo_pack
@@ -33,7 +34,7 @@ from trainer.invert.score import photo_score
 from trainer.invert.sight import PhotoSight, photo_sight
 from trainer.invert.texture import SkinPaint, paint_skin, with_fine_face, without
 from trainer.invert.view import PhotoView
-from trainer.invert.worn import kinds_of, paint_close, paint_eyes, paint_worn, posed_cloud, without_lonely
+from trainer.invert.worn import kinds_of, paint_close, paint_worn, posed_cloud, without_lonely
 
 ROUTE = "studio"
 PREVIEW_SIZE = 256
@@ -158,7 +159,9 @@ def _painted(person: StudioIdentity, sitter: Sitter, regions: Sequence[PhotoRegi
     kinds, sights = kinds_of(person, anatomy), sitter.sights
     person, paint = paint_skin(person, sitter.fitted, sights, anatomy, [region.hair for region in regions], scalp)
     person = paint_worn(person, sights, kinds, [(r.hair, r.cloth + SKIN_AS_CLOTH * r.skin) for r in regions])
-    return paint_eyes(paint_close(person, anatomy, kinds, paint), sights, anatomy, kinds), paint
+    studio = person.gaussians.rgb
+    person = paint_lashes(paint_close(person, anatomy, kinds, paint), studio, sights, anatomy)
+    return paint_eyes(person, sights, anatomy, kinds.eye), paint
 
 
 def _with_shell(person: StudioIdentity, sight: PhotoSight, regions: PhotoRegions, head: HeadModel,

@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from core.studio.anatomy import OUTER_MARGIN, Anatomy
 from core.studio.identity import StudioIdentity
 from core.studio.numerics import smoothstep
-from core.types import FloatArray, Gaussians
+from core.types import FloatArray
 from trainer.invert.geometry import FittedHead, view_weight
 from trainer.invert.sight import FULL_FACING, HALF_FACING, PhotoSight
 
@@ -30,10 +30,14 @@ NEIGHBOURS, REACH = 6, 2.2  # of a texel, and how far in typical distances they 
 EYE_ZONE = 0.008  # metres around the lids' margins that a blink unrolls
 BROW_HEIGHT = (0.004, 0.009, 0.034, 0.028)  # on the template, metres: where brows are not the tone of the lids
 HAIR_PAINT_HEIGHT = (0.020, 0.040)  # likewise, from which on hair may be painted on skin
-LID_LIGHT = 0.8  # how far it takes the tone of the cheeks and the forehead rather than that of the eye's surroundings
+LID_ZONE = (0.008, 0.014)  # metres from the lids' margins from which on skin counts as around them
+LID_LIGHT = 0.85  # how far the middle of a lid takes the tone around rather than that of its edges
 UNROLLED = (0.45, 0.90)  # shares of a closed lid's area that count as hidden, and as shown
-LARGEST_DETAIL = 0.9  # of logarithms that are mirrored
+PLAINLY_BARE = (0.85, 0.98)  # shares of bare skin from which on its detail is repeated on the other side
+PLAINLY_HAT = (0.55, 0.85)  # shares of a hat at which it begins to go on on the other side, and does
+LARGEST_DETAIL = 0.4  # of logarithms that are mirrored
 LARGEST_RATIO = 2.2  # of logarithms: beyond, it is not the skin that differs
+QUARTERS = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])  # of a texel along its tangents: every second one lies across
 FINE_FRONT = (-0.035, -0.115, 0.062, 0.070)  # template: least z, least and most y, most |x| of texels that are split in four
 
 
@@ -55,39 +59,45 @@ class SkinPaint:
 
 
 def with_fine_face(person: StudioIdentity, anatomy: Anatomy) -> StudioIdentity:
-    """The same person with every texel of the face split in four, so that the skin holds what a photograph shows."""
-    rest = anatomy.texels.rest
+    """The same person with every texel of the face split in four, so that the skin holds what a photograph shows.
+
+    The quarters of a texel follow one another, those of the face first, then other skin block by block of the texel grid: slow
+    machines draw one of so many neighbours in the order of a person, enlarged, and the skin must stay closed.
+    """
+    rest, grid = anatomy.texels.rest, anatomy.grid
     z, low, high, wide = FINE_FRONT
     front = (rest[:, 2] > z) & (rest[:, 1] > low) & (rest[:, 1] < high) & (np.abs(rest[:, 0]) < wide)
-    split = np.flatnonzero((person.texel >= 0) & front[np.maximum(person.texel, 0)])
+    skin = np.flatnonzero(person.texel >= 0)
+    row, column = grid.row[person.texel[skin]], grid.column[person.texel[skin]]
+    skin = skin[np.lexsort((column % 2, row % 2, column // 2, row // 2))]
+    of_face = front[person.texel[skin]]
+    split, whole = np.repeat(skin[of_face], 4), skin[~of_face]
     du, dv = anatomy.texels.tangents(person.rest_vertices.astype(np.float64))
-    texel, g = person.texel[split], person.gaussians
-    xyz = np.concatenate([g.xyz[split] + (0.25 * (a * du[texel] + b * dv[texel])).astype(np.float32)
-                          for a in (-1, 1) for b in (-1, 1)])
-    four = np.tile(split, 4)
-    finer = replace(g.subset(four), xyz=xyz, scale=(g.scale[four] * np.array([0.5, 0.5, 1.0], np.float32)))
-    return with_added(without(person, split), finer, person.triangle[four], person.texel[four], person.rigid[four])
+    texel, side = person.texel[split], np.tile(QUARTERS, (len(split) // 4, 1))
+    person = reordered(person, np.concatenate([split, whole, np.flatnonzero(person.texel < 0)]))
+    g, fine = person.gaussians, slice(len(split))
+    xyz, scale = g.xyz.copy(), g.scale.copy()
+    xyz[fine] += (0.25 * (side[:, :1] * du[texel] + side[:, 1:] * dv[texel])).astype(np.float32)
+    scale[fine] *= np.array([0.5, 0.5, 1.0], np.float32)
+    return replace(person, gaussians=replace(g, xyz=xyz, scale=scale))
+
+
+def reordered(person: StudioIdentity, rows: NDArray) -> StudioIdentity:
+    """The person of some rows, in their order. A wrinkle may be there once only."""
+    number = np.full(len(person.gaussians), -1)
+    number[rows] = np.arange(len(rows))
+    kept = number[person.wrinkles.index] >= 0
+    wrinkles = replace(person.wrinkles, index=number[person.wrinkles.index[kept]].astype(np.int32),
+                       weights=person.wrinkles.weights[kept])
+    return replace(person, gaussians=person.gaussians.subset(rows), triangle=person.triangle[rows], texel=person.texel[rows],
+                   rigid=person.rigid[rows], wrinkles=wrinkles)
 
 
 def without(person: StudioIdentity, rows: NDArray) -> StudioIdentity:
     """The person without some Gaussians (indices or a mask)."""
     keep = np.ones(len(person.gaussians), bool)
     keep[rows] = False
-    number = np.cumsum(keep) - 1
-    kept = keep[person.wrinkles.index]
-    wrinkles = replace(person.wrinkles, index=number[person.wrinkles.index[kept]].astype(np.int32),
-                       weights=person.wrinkles.weights[kept])
-    return replace(person, gaussians=person.gaussians.subset(keep), triangle=person.triangle[keep], texel=person.texel[keep],
-                   rigid=person.rigid[keep], wrinkles=wrinkles)
-
-
-def with_added(person: StudioIdentity, more: Gaussians, triangle: NDArray, texel: NDArray, rigid: NDArray) -> StudioIdentity:
-    """The person with more Gaussians."""
-    both = (np.concatenate([getattr(person.gaussians, name), getattr(more, name)]).astype(np.float32)
-            for name in ("xyz", "scale", "quat", "rgb", "opacity"))
-    return replace(person, gaussians=Gaussians(*both),
-                   triangle=np.concatenate([person.triangle, triangle]).astype(np.int32),
-                   texel=np.concatenate([person.texel, texel]).astype(np.int32), rigid=np.concatenate([person.rigid, rigid]))
+    return reordered(person, np.flatnonzero(keep))
 
 
 def with_colors(person: StudioIdentity, rows: NDArray, colors: FloatArray) -> StudioIdentity:
@@ -140,12 +150,17 @@ def paint_skin(person: StudioIdentity, fitted: FittedHead, sights: Sequence[Phot
     photo, belief = seen_colors(sights, points, cosines)
     unrolled = _unrolled(anatomy, fitted, sights)
     hats = _hats(sights, points, covers)
+    hat = np.max(hats, 0)
     belief = belief * unrolled * _may_be_painted(anatomy, hats, cosines)
     bare = unrolled * seen_colors(sights, points, cosines, covers)[1]
     ratio = np.clip(log(photo) - log(studio), -LARGEST_RATIO, LARGEST_RATIO)
-    smooth = _membrane(anatomy, person.rest_vertices, ratio, belief, bare * (1 - not_skin), not_skin)
-    plain = log(studio) + smooth
-    detail = _with_mirrored(anatomy, ratio - smooth, log(photo), plain, belief, bare, np.max(hats, 0))
+    laplacian = _laplacian(texels.at(person.rest_vertices.astype(np.float64)))
+    other = _other_side(anatomy, laplacian, belief, bare, hat)
+    not_skin = not_skin * (1 - other.known) + other.hat
+    smooth = _membrane(anatomy, laplacian, log(studio), ratio, belief, bare * (1 - not_skin), not_skin)
+    plain, detail = log(studio) + smooth, ratio - smooth
+    detail = belief[:, None] * detail + other.hat[:, None] * (log(photo)[other.twin] - plain) \
+        + other.skin[:, None] * np.clip(detail[other.twin], -LARGEST_DETAIL, LARGEST_DETAIL)
     paint = SkinPaint(smooth, detail, belief, unlog(plain + detail))
     return _painted(person, sights, anatomy, paint), paint
 
@@ -171,22 +186,25 @@ def _studio_colors(person: StudioIdentity, anatomy: Anatomy) -> FloatArray:
     return color
 
 
-def _membrane(anatomy: Anatomy, vertices: FloatArray, ratio: FloatArray, belief: FloatArray, bare: FloatArray,
-              not_skin: FloatArray) -> FloatArray:
+def _membrane(anatomy: Anatomy, laplacian: scipy.sparse.csr_matrix, studio: FloatArray, ratio: FloatArray, belief: FloatArray,
+              bare: FloatArray, not_skin: FloatArray) -> FloatArray:
     """Smooth field that follows `ratio` [M, 3] where it is believed and spans the rest.
 
     Args:
+        studio: [M, 3] logarithms of the studio's colours.
         belief: [M] how far a texel's colour is the photographs'; bare: [M] how far it also tells about the skin's tone around.
         not_skin: [M] texels that are painted as hair and take the tone of one another.
     """
-    laplacian = _laplacian(anatomy.texels.at(vertices.astype(np.float64)))
-    away = _distance_from_eyes(anatomy)
+    away, photo = _distance_from_eyes(anatomy), studio + ratio
     smooth = _spanned(laplacian, ratio, bare)
-    # what a blink unrolls has lain in the shade of its fold: it takes the tone from farther away
+    # what a blink unrolls has lain in the shade of its fold, in the studio as well: its colour joins on to what is seen at its
+    # edges and becomes lighter inside, as the skin farther around is
     brow = smoothstep(*BROW_HEIGHT[:2], anatomy.texels.rest[:, 1]) * smoothstep(*BROW_HEIGHT[2:], anatomy.texels.rest[:, 1])
-    around = _spanned(laplacian, ratio, bare * smoothstep(EYE_ZONE, 1.8 * EYE_ZONE, away) * (1 - brow))
+    edge = _spanned(laplacian, photo, belief) - studio
+    around = _spanned(laplacian, photo, bare * smoothstep(*LID_ZONE, away) * (1 - brow)) - studio
+    inside = LID_LIGHT * _spanned(laplacian, 1 - belief[:, None], np.ones(len(belief)))
     fold = (smoothstep(1.3 * EYE_ZONE, 0.8 * EYE_ZONE, away) * (1 - belief))[:, None]
-    smooth = (1 - fold) * smooth + fold * (LID_LIGHT * around + (1 - LID_LIGHT) * smooth)
+    smooth = (1 - fold) * smooth + fold * (inside * around + (1 - inside) * edge)
     scalp = (not_skin * (1 - belief))[:, None]
     return (1 - scalp) * smooth + scalp * _spanned(laplacian, ratio, belief * not_skin)
 
@@ -203,12 +221,12 @@ def _laplacian(positions: FloatArray) -> scipy.sparse.csr_matrix:
 
 
 def _spanned(laplacian: scipy.sparse.csr_matrix, values: FloatArray, belief: FloatArray) -> FloatArray:
-    """Membrane [M, 3] over values [M, 3] that are believed [M]."""
+    """Membrane [M, C] over values [M, C] that are believed [M]."""
     held = belief.astype(np.float64) ** 2
     mean = (held[:, None] * values).sum(0) / max(held.sum(), 1e-9)
     system = scipy.sparse.diags(held + LEANING) + STIFFNESS / NEIGHBOURS * laplacian
     solver = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-    return np.stack([solver.solve(held * values[:, k] + LEANING * mean[k]) for k in range(3)], 1)
+    return np.stack([solver.solve(held * values[:, k] + LEANING * mean[k]) for k in range(values.shape[1])], 1)
 
 
 def _unrolled(anatomy: Anatomy, fitted: FittedHead, sights: Sequence[PhotoSight]) -> FloatArray:
@@ -228,21 +246,38 @@ def _distance_from_eyes(anatomy: Anatomy) -> FloatArray:
     return cKDTree(np.concatenate([rest[eye.rings[OUTER_MARGIN]] for eye in anatomy.eyes])).query(anatomy.texels.rest)[0]
 
 
-def _with_mirrored(anatomy: Anatomy, detail: FloatArray, photo: FloatArray, plain: FloatArray, belief: FloatArray,
-                   bare: FloatArray, hat: FloatArray) -> FloatArray:
-    """Detail [M, 3] where it is believed; elsewhere that of the bare skin, or the look of the hat, on the other side.
+@dataclass(frozen=True)
+class _OtherSide:
+    """What texels that no photograph shows take from the other side of the head.
+
+    Attributes:
+        twin: [M] the texel there.
+        known: [M] 0..1, how far that one is believed.
+        skin, hat: [M] 0..1, how far it is bare skin, and plainly something on it; together at most `known`. The rim of the hat,
+            in the shade, is neither.
+    """
+
+    twin: NDArray[np.int64]
+    known: FloatArray
+    skin: FloatArray
+    hat: FloatArray
+
+
+def _other_side(anatomy: Anatomy, laplacian: scipy.sparse.csr_matrix, belief: FloatArray, bare: FloatArray,
+                hat: FloatArray) -> _OtherSide:
+    """Where skin goes on, and where the hat, on the side that is not seen.
 
     Args:
-        photo, plain: [M, 3] logarithms of the photographs' colours, and of those without detail.
         belief, bare, hat: [M] how far a texel is believed, shows skin, and shows what hides it.
     """
     rest = anatomy.texels.rest
     distance, twin = cKDTree(rest).query(rest * [-1, 1, 1])
     free = (1 - belief) * (distance < 0.003)
-    skin = free * smoothstep(0.5, 0.9, bare[twin])
-    hatted = free * belief[twin] * hat[twin]
-    return belief[:, None] * detail + hatted[:, None] * (photo[twin] - plain) \
-        + (skin * (1 - hatted))[:, None] * np.clip(detail[twin], -LARGEST_DETAIL, LARGEST_DETAIL)
+    seen = np.stack([bare[twin], belief[twin] * hat[twin], belief[twin]], 1)
+    skin, hatted, known = np.clip(_spanned(laplacian, seen, np.ones(len(rest))), 0, 1).T
+    hatted = smoothstep(*PLAINLY_HAT, hatted)
+    skin = np.minimum(smoothstep(*PLAINLY_BARE, skin), 1 - hatted)
+    return _OtherSide(twin, free * np.maximum(known, skin + hatted), free * skin, free * hatted)
 
 
 def _hats(sights: Sequence[PhotoSight], points: Sequence[FloatArray], covers: Sequence[FloatArray]) -> list[FloatArray]:

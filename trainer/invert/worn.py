@@ -1,4 +1,4 @@
-"""The photographs' colours on all that is not skin texels: hair, clothes, eyes, lids, creases and the inside of the mouth."""
+"""The photographs' colours on all that is not skin texels: hair, clothes, lids, creases and the inside of the mouth."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from scipy.spatial import cKDTree
 
 from core.studio import pose_identity
 from core.studio.anatomy import Anatomy
-from core.studio.eyes import IRIS_ANGLE, PUPIL_ANGLE
 from core.studio.identity import StudioIdentity
-from core.studio.numerics import smoothstep
 from core.types import Camera, FloatArray, Gaussians
 from trainer.invert.geometry import view_weight
-from trainer.invert.sight import PhotoSight, eye_masks
+from trainer.invert.sight import PhotoSight
 from trainer.invert.texture import SkinPaint, log, ratio_at, unlog, with_colors, without
 from trainer.rasterize import CameraBatch, rasterize
 
@@ -161,40 +159,6 @@ def paint_close(person: StudioIdentity, anatomy: Anatomy, kinds: Kinds, paint: S
     tone = INSIDE_SHARE * (held * paint.ratio).sum(0) / max(float(held.sum()), 1e-9)
     inside = np.flatnonzero(kinds.inside)
     return with_colors(person, inside, unlog(log(person.gaussians.rgb[inside]) + np.minimum(tone, 0.1)))
-
-
-def paint_eyes(person: StudioIdentity, sights: Sequence[PhotoSight], anatomy: Anatomy, kinds: Kinds) -> StudioIdentity:
-    """White and iris of both eyes in the tone of the photographs."""
-    sight = max(sights, key=lambda s: view_weight(s.view))
-    cloud = posed_cloud(person, sight)
-    opening = np.logical_or(*eye_masks(sight.view)).astype(np.float32)
-    both = np.concatenate([sight.picture, _drawn(cloud, sight.camera)], 2)
-    seen = footprints(cloud, sight.camera, both, opening)
-    angle = np.zeros(len(person.gaussians))
-    for eye in anatomy.eyes:
-        rows = np.isin(person.triangle, eye.triangles)
-        offset = person.gaussians.xyz[rows] - person.rest_vertices[eye.vertices].mean(0)
-        angle[rows] = np.arccos(np.clip(offset[:, 2] / np.linalg.norm(offset, axis=1), -1, 1))
-    ratios = []
-    for chosen in (kinds.eye & (angle > 1.15 * IRIS_ANGLE), kinds.eye & (angle > PUPIL_ANGLE) & (angle < 0.9 * IRIS_ANGLE)):
-        weight = seen.weight * chosen
-        means = (weight[:, None] * seen.mean).sum(0) / max(weight.sum(), 1e-6)
-        ratios.append(np.log(np.clip((means[:3] + DIM) / (means[3:] + DIM), *EYE_RATIO)) if weight.sum() > 4 else np.zeros(3))
-    rows = np.flatnonzero(kinds.eye)
-    iris = smoothstep(1.12 * IRIS_ANGLE, 0.92 * IRIS_ANGLE, angle[rows])[:, None]
-    change = (1 - iris) * ratios[0] + iris * ratios[1]
-    return with_colors(person, rows, (person.gaussians.rgb[rows] + DIM) * np.exp(change) - DIM)
-
-
-def _drawn(cloud: Gaussians, camera: Camera) -> FloatArray:
-    """[S, S, 3] 0..1 on black."""
-    from core.render.renderer import open_renderer
-
-    renderer = open_renderer("cpu")
-    try:
-        return renderer.render(cloud, camera, (0.0, 0.0, 0.0))[..., :3].astype(np.float32) / 255
-    finally:
-        renderer.close()
 
 
 def without_lonely(person: StudioIdentity, kinds: Kinds) -> StudioIdentity:
