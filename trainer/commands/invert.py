@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +16,7 @@ from core.errors import InputError, OutputError
 if TYPE_CHECKING:
     from core.avatar.pack import AvatarPack
     from core.head.model import HeadModel
+    from core.studio import Traits
     from trainer.invert.person import InvertedPerson, ProgressReport
     from trainer.invert.view import PhotoView
 
@@ -91,15 +93,15 @@ def _inverted(options: InvertOptions, progress: ProgressReport) -> tuple[Inverte
 
 def _best(options: InvertOptions, views: Sequence[PhotoView], head: HeadModel, progress: ProgressReport) -> InvertedPerson:
     """The person by the wanted route, or by the one whose person is more like the photographs in views not seen."""
-    studio = None
+    looks, studio = lru_cache(maxsize=1)(lambda: _looks(views, head)), None  # both routes start from them
     if options.route != "generator":
-        studio = _by_studio(views, head, _part(progress, READ_SHARE, 0.5 if options.generator else 1.0))
+        studio = _by_studio(views, head, looks, _part(progress, READ_SHARE, 0.5 if options.generator else 1.0))
         if options.route == "studio" or (options.generator is None and studio.scores.held_out >= POOR):
             return studio
     pack = _generator_pack(options)
     if pack is None:
         return studio
-    made = _by_generator(views, pack, head, _part(progress, 0.5 if studio else READ_SHARE, 1.0))
+    made = _by_generator(views, pack, head, looks, _part(progress, 0.5 if studio else READ_SHARE, 1.0))
     return made if studio is None or _worth(made) > _worth(studio) else studio
 
 
@@ -108,19 +110,25 @@ def _worth(made: InvertedPerson) -> float:
     return made.scores.held_out * made.scores.ssim
 
 
-def _by_studio(views: Sequence[PhotoView], head: HeadModel, progress: ProgressReport) -> InvertedPerson:
-    from trainer.invert.looks import looks_of
-    from trainer.invert.studio_route import invert_by_studio
-
-    return invert_by_studio(views, head, lambda shape: looks_of(views, head, shape), progress)
-
-
-def _by_generator(views: Sequence[PhotoView], pack: AvatarPack, head: HeadModel, progress: ProgressReport) -> InvertedPerson:
-    from trainer.invert.generator_route import invert_by_generator
+def _looks(views: Sequence[PhotoView], head: HeadModel) -> Traits:
     from trainer.invert.geometry import mean_shape
     from trainer.invert.looks import looks_of
 
-    return invert_by_generator(views, pack, head, progress, looks=looks_of(views, head, mean_shape(views)))
+    return looks_of(views, head, mean_shape(views))
+
+
+def _by_studio(views: Sequence[PhotoView], head: HeadModel, looks: Callable[[], Traits],
+               progress: ProgressReport) -> InvertedPerson:
+    from trainer.invert.studio_route import invert_by_studio
+
+    return invert_by_studio(views, head, lambda shape: looks(), progress)
+
+
+def _by_generator(views: Sequence[PhotoView], pack: AvatarPack, head: HeadModel, looks: Callable[[], Traits],
+                  progress: ProgressReport) -> InvertedPerson:
+    from trainer.invert.generator_route import invert_by_generator
+
+    return invert_by_generator(views, pack, head, progress, looks=looks())
 
 
 def _generator_pack(options: InvertOptions) -> AvatarPack | None:

@@ -6,7 +6,6 @@ the generator's pack and is driven by its basis and regressor; the generator its
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,8 +17,7 @@ from core.avatar.generator_binding import Sitter, bind_sitter
 from core.avatar.generator_network import style_of
 from core.avatar.generator_source import GeneratorSource, studio_z, tags_of
 from core.avatar.pack import AvatarPack
-from core.avatar.resting import with_rest_scores
-from core.errors import AssetError, InputError
+from core.errors import InputError
 from core.head.model import HeadModel
 from core.networks.head_generator import HeadGenerator
 from core.studio import Traits
@@ -37,7 +35,7 @@ from trainer.invert.generator_styles import (
 )
 from trainer.invert.generator_target import targets_of
 from trainer.invert.geometry import fit_head
-from trainer.invert.pack import person_name, photo_pack
+from trainer.invert.pack import person_name, photo_pack, with_rest
 from trainer.invert.person import InvertedPerson, InvertProgress, ProgressReport
 from trainer.invert.score import photo_score
 from trainer.invert.view import PhotoView
@@ -104,9 +102,7 @@ def invert_by_generator(views: Sequence[PhotoView], pack: AvatarPack, head: Head
     sitter = Sitter(generator, person.w[0], targets.shape, person)
     identity = bind_sitter(pack, sitter, person_name(views[0]), None, tags).identity
     progress(InvertProgress("judging the likeness", 0.95))
-    if pack.response is not None:
-        with contextlib.suppress(AssetError):  # no landmarker: the pack's average serves
-            identity = with_rest_scores(pack, identity)
+    identity = with_rest(pack, identity)
     hung = photo_pack(pack, identity)
     psis = [view.fit.params.psi() for view in views]
     made = InvertedPerson(hung, identity, ROUTE, photo_score(hung, identity, views, psis, fit_head(views, head), head))

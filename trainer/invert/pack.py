@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from PIL import Image
 from core.avatar.identity import Identity
 from core.avatar.model import Avatar
 from core.avatar.pack import AvatarPack
+from core.avatar.resting import with_rest_scores
+from core.errors import AssetError
 from core.geometry import portrait_camera
 from core.render.cpu import CpuRenderer
 from core.types import Camera, FloatArray
@@ -33,6 +36,14 @@ def photo_pack(pack: AvatarPack, identity: Identity) -> AvatarPack:
     camera = portrait_camera(THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     thumbnail = png(seen(pack, identity, camera, np.zeros(pack.manifest.psi.size, np.float32)))
     return replace(pack, manifest=manifest, identities=(identity,), thumbnails={THUMBNAIL: thumbnail}, generator=None)
+
+
+def with_rest(pack: AvatarPack, identity: Identity) -> Identity:
+    """The person with the landmarker's scores of the resting face, where the pack's driving response asks for them."""
+    if pack.response is not None:
+        with suppress(AssetError):  # no landmarker: the pack's average serves until there is one
+            return with_rest_scores(pack, identity)
+    return identity
 
 
 def with_photographs(pack: AvatarPack, views: Sequence[PhotoView]) -> AvatarPack:

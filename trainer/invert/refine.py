@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from core.studio.anatomy import Anatomy
 from core.studio.identity import StudioIdentity
-from core.types import Camera, FloatArray
+from core.types import FloatArray
 from trainer.invert.geometry import view_weight
 from trainer.invert.pack import GREY
 from trainer.invert.person import InvertProgress, ProgressReport
@@ -119,14 +119,9 @@ def _goal(person: StudioIdentity, sight: PhotoSight, size: int) -> _Goal:
     weight = cv2.resize(counted.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     cloud = posed_cloud(person, sight)
     tensors = tuple(_tensor(a)[None] for a in (cloud.xyz, cloud.scale, cloud.quat, cloud.opacity))
-    camera = _resized(sight.camera, size)
+    camera = view.fit.camera(size)
     return _Goal(_tensor(picture.transpose(2, 0, 1))[None], _tensor(weight)[None, None], tensors, CameraBatch.of([camera]),
                  1.0)
-
-
-def _resized(camera: Camera, size: int) -> Camera:
-    f = size / camera.width
-    return Camera(camera.world_to_camera, camera.fx * f, camera.fy * f, camera.cx * f, camera.cy * f, size, size)
 
 
 def _tensor(array: FloatArray) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +12,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from core.avatar.identity import Identity
-from core.avatar.resting import with_rest_scores
 from core.avatar.sources import load_studio_pack
 from core.avatar.studio_binding import bind_studio_identity, check_head
-from core.errors import AssetError
 from core.head.model import HeadModel
 from core.render.cpu import CpuRenderer
 from core.studio import StudioIdentity, TexelAtlas, Traits, build_identity
@@ -26,7 +23,7 @@ from core.types import FloatArray
 from trainer.invert.eye_paint import paint_eyes, paint_lashes
 from trainer.invert.geometry import FittedHead, fit_head, view_weight
 from trainer.invert.looks_regions import PhotoRegions, head_sight, photo_regions
-from trainer.invert.pack import GREY, person_name, photo_pack
+from trainer.invert.pack import GREY, person_name, photo_pack, with_rest
 from trainer.invert.person import InvertedPerson, InvertProgress, ProgressReport
 from trainer.invert.refine import refined
 from trainer.invert.relief import carved, relief, rendered_surface
@@ -75,9 +72,7 @@ def invert_by_studio(views: Sequence[PhotoView], head: HeadModel, looks: Callabl
     sitter = sit(views, head, looks, progress)
     pack, identity = load_studio_pack(), identity_of(sitter, head)
     progress(InvertProgress("judging the likeness", 0.92, preview(sitter)))
-    if pack.response is not None:
-        with suppress(AssetError):  # no landmarker: the pack's average serves until there is one
-            identity = with_rest_scores(pack, identity)
+    identity = with_rest(pack, identity)
     finished = photo_pack(pack, identity)
     ordered = [sight.view for sight in sitter.sights]
     psis = [remaining_psi(view, sitter.fitted) for view in ordered]
