@@ -6,6 +6,7 @@ resumption. The next batch is prepared in a thread of its own while the networks
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -179,20 +180,23 @@ class TrainingData:
             displacement, torch.from_numpy(colors.astype(np.float32)), *uv)
 
     def batches(self, generator: HeadGenerator, wanted: Wanted, phase: int, first: int, last: int,
-                choose: Callable[[int], np.ndarray] | None = None) -> Iterator[tuple[int, Batch]]:
-        """(step, batch) of steps `first` to `last` - 1, each prepared while the one before is in use.
-
-        To be closed by who leaves it early: a thread works for it.
+                choose: Callable[[int], np.ndarray] | None = None, ahead: int = 1) -> Iterator[tuple[int, Batch]]:
+        """(step, batch) of steps `first` to `last` - 1, prepared while those before are in use: `ahead` at a time, each in a
+        thread of its own. To be closed by who leaves it early.
         """
         def prepare(step: int) -> Batch:
             return self.batch(generator, wanted, phase, step, None if choose is None else choose(step))
 
-        with ThreadPoolExecutor(1, "batches") as pool:
-            following = pool.submit(prepare, first) if first < last else None
+        pool = ThreadPoolExecutor(ahead, "batches")
+        try:
+            waiting = deque(pool.submit(prepare, step) for step in range(first, min(first + ahead, last)))
             for step in range(first, last):
-                ready = following.result()
-                following = pool.submit(prepare, step + 1) if step + 1 < last else None
+                ready = waiting.popleft().result()
+                if step + ahead < last:
+                    waiting.append(pool.submit(prepare, step + ahead))
                 yield step, ready
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _shuffled(self, phase: int, epoch: int) -> np.ndarray:
         return np.random.default_rng([self._seed, phase, epoch, 1 << 20]).permutation(len(self))

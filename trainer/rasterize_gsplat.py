@@ -38,13 +38,10 @@ def rasterize_gsplat(xyz: Tensor, scale: Tensor, quat: Tensor, color: Tensor, op
     if count == 0 or batch == 0:
         return (color.new_zeros(batch, channels, cameras.height, cameras.width),
                 color.new_zeros(batch, 1, cameras.height, cameras.width))
-    pictures = []
-    for b in range(batch):  # gsplat draws one cloud from many cameras; here every cloud has its own
-        fx, fy, cx, cy = cameras.intrinsics[b].unbind()
-        zero, one = torch.zeros_like(fx), torch.ones_like(fx)
-        matrix = torch.stack([fx, zero, cx, zero, fy, cy, zero, zero, one]).reshape(1, 3, 3)
-        picture, coverage, _ = rasterization(
-            xyz[b], quat[b], scale[b], opacity[b], color[b], cameras.world_to_camera[b][None], matrix, cameras.width,
-            cameras.height, near_plane=NEAR_PLANE, eps2d=LOW_PASS_VARIANCE, packed=False, rasterize_mode="antialiased")
-        pictures.append((picture[0].permute(2, 0, 1), coverage[0].permute(2, 0, 1)))
-    return torch.stack([picture for picture, _ in pictures]), torch.stack([coverage for _, coverage in pictures])
+    fx, fy, cx, cy = cameras.intrinsics.unbind(1)
+    zero, one = torch.zeros_like(fx), torch.ones_like(fx)
+    matrices = torch.stack([fx, zero, cx, zero, fy, cy, zero, zero, one], -1).reshape(batch, 1, 3, 3)
+    picture, coverage, _ = rasterization(
+        xyz, quat, scale, opacity, color, cameras.world_to_camera[:, None], matrices, cameras.width, cameras.height,
+        near_plane=NEAR_PLANE, eps2d=LOW_PASS_VARIANCE, packed=False, rasterize_mode="antialiased")
+    return picture[:, 0].permute(0, 3, 1, 2), coverage[:, 0].permute(0, 3, 1, 2)

@@ -25,6 +25,17 @@ def checkpoint(golden_folder):
     return read_official_checkpoint(golden_folder / "official_small.pkl")
 
 
-def load_arrays(path: Path) -> dict[str, torch.Tensor]:
+def load_arrays(path: Path, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
     with np.load(path, allow_pickle=False) as archive:
-        return {name: torch.from_numpy(archive[name]) for name in archive.files}
+        return {name: torch.from_numpy(archive[name]).to(device) for name in archive.files}
+
+
+@pytest.fixture(scope="module", params=["cpu", "cuda"])
+def device(request) -> torch.device:
+    """Where the published values must come out; on a graphics processor in full float32."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA graphics processor")
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield torch.device(request.param)
+    torch.backends.cudnn.allow_tf32 = before

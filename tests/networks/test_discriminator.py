@@ -14,8 +14,8 @@ STAGE_2 = DiscriminatorConfig(resolution=64, channel_base=512, channel_max=16, l
 
 
 @pytest.fixture(scope="module")
-def golden(golden_folder):
-    return load_arrays(golden_folder / "golden_discriminator.npz")
+def golden(golden_folder, device):
+    return load_arrays(golden_folder / "golden_discriminator.npz", device)
 
 
 def network(config, state):
@@ -25,14 +25,14 @@ def network(config, state):
 
 
 @pytest.fixture(scope="module")
-def stage_1(golden):
+def stage_1(golden, device):
     prefix = "stage1_state/"
-    return network(STAGE_1, {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)})
+    return network(STAGE_1, {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)}).to(device)
 
 
 @pytest.fixture(scope="module")
-def stage_2(checkpoint):
-    return network(STAGE_2, checkpoint.states["D"])
+def stage_2(checkpoint, device):
+    return network(STAGE_2, checkpoint.states["D"]).to(device)
 
 
 def pictures(images):

@@ -22,19 +22,19 @@ def close(actual, expected, tolerance):
 
 
 @pytest.fixture(scope="module")
-def golden(golden_folder):
-    return load_arrays(golden_folder / "golden_generator.npz")
+def golden(golden_folder, device):
+    return load_arrays(golden_folder / "golden_generator.npz", device)
 
 
 @pytest.fixture(scope="module")
-def generator(checkpoint):
+def generator(checkpoint, device):
     made = Generator(SMALL, SMALL_MESH)
     missing, unexpected = made.load_state_dict(checkpoint.states["G_ema"], strict=False)
     assert missing == []
     left = [name for name in unexpected if name.startswith("flame_lbs_model.")]
     assert all(name.removeprefix("flame_lbs_model.").startswith(NAMES_WE_DO_NOT_NEED) for name in left)
     assert set(unexpected) - set(left) == {"dataset_label_std", "_gaussian_bg", "_gaussian_bg_train"}
-    return made.eval().requires_grad_(False)
+    return made.eval().requires_grad_(False).to(device)
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +94,11 @@ def test_cameras_and_colours(generator, people, golden):
     close(colour_from(cloud.sh, cloud.xyz, centre), golden["rgb_shref_frame1"], 1e-4)
 
 
-def test_the_perturbed_network_gives_something_else(checkpoint, golden):
+def test_the_perturbed_network_gives_something_else(checkpoint, golden, device):
     """A loader that picked the wrong entry of the file would be noticed."""
     other = Generator(SMALL, SMALL_MESH)
     other.load_state_dict(checkpoint.states["G"], strict=False)
+    other.to(device)
     with torch.no_grad():
         w = other.backbone.mapping(golden["z"], golden["c12"])
     assert (w - golden["w_psi1.0"]).abs().max() > 1e-3

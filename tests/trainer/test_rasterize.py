@@ -334,10 +334,10 @@ def test_gsplat_is_called_by_its_conventions(generator):
     def stand_in(means, quats, scales, opacities, colors, viewmats, Ks, width, height, *, near_plane, eps2d, packed,
                  rasterize_mode):
         assert (near_plane, eps2d, packed, rasterize_mode) == (0.01, 0.3, False, "antialiased")
-        intrinsics = torch.stack([Ks[:, 0, 0], Ks[:, 1, 1], Ks[:, 0, 2], Ks[:, 1, 2]], -1)
-        color, alpha = rasterize_dense(means[None], scales[None], quats[None], colors[None], opacities[None],
-                                       CameraBatch(viewmats, intrinsics, width, height))
-        return color.permute(0, 2, 3, 1), alpha.permute(0, 2, 3, 1), {}
+        (k,), (view,) = Ks.transpose(0, 1), viewmats.transpose(0, 1)  # one camera for each cloud
+        intrinsics = torch.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], -1)
+        color, alpha = rasterize_dense(means, scales, quats, colors, opacities, CameraBatch(view, intrinsics, width, height))
+        return color.permute(0, 2, 3, 1)[:, None], alpha.permute(0, 2, 3, 1)[:, None], {}
 
     views = [orbit_camera(yaw, 0.1, 20, 16, 1.0, np.zeros(3), 22) for yaw in (0.0, 0.5)]
     inputs = [torch.cat(fields) for fields in zip(*(tensors(random_cloud(generator, 30)) for _ in views), strict=True)]
