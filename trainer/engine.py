@@ -30,6 +30,7 @@ from core.errors import DeviceError, InputError
 
 ACCELERATORS = ("auto", "cpu", "cuda")
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
+_MOST_HELPERS = 8
 _BUCKET_BYTES = 32 << 20
 _PATIENCE = timedelta(hours=2)  # the others wait while the main process evaluates
 _Value = TypeVar("_Value", bool, int, float, str, None)
@@ -67,6 +68,7 @@ class Engine:
         _check(settings)
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process with a banner
         devices, nodes = _launched() or (settings.devices or 1, settings.nodes or 1)
+        self._local_processes = devices
         accelerator = settings.accelerator
         if accelerator == "auto":
             accelerator = "cuda" if torch.cuda.is_available() else "cpu"
@@ -109,6 +111,14 @@ class Engine:
     def is_main(self) -> bool:
         """Whether this process talks to the user and writes files."""
         return self.rank == 0
+
+    @property
+    def helpers(self) -> int:
+        """Threads beside this process's own that should prepare its batches: one where the processor computes as well, else
+        half of this process's share of the cores."""
+        if self.device.type == "cpu":
+            return 1
+        return max(1, min(_MOST_HELPERS, (os.cpu_count() or 2) // (2 * self._local_processes)))
 
     def setup(self, module: _Module, optimizer: torch.optim.Optimizer | None = None) -> _Module:
         """Move a module to this process's device (the parameters stay the same objects) and give it the main process's values.

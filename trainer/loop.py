@@ -177,7 +177,8 @@ class Loop:
             self._fakes = self._pictures_to_warm_up(wanted)
         first = training.position.phase_images // phase.batch
         choose = self._warm_up_indices if phase.kind == "warm-up" else None
-        drawn = self.data.batches(training.generator, wanted, training.position.phase, first, phase.steps, choose)
+        drawn = self.data.batches(training.generator, wanted, training.position.phase, first, phase.steps, choose,
+                                  self.engine.helpers)
         with closing(drawn) as batches:
             for step, batch in batches:
                 numbers = self._step(batch.to(self.engine.device, self.engine.dtype), step)

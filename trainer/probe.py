@@ -6,10 +6,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from core.head.model import HeadModel
@@ -78,25 +80,26 @@ def estimate(recipe: Recipe, data: TrainingData, out: Path, engine: Engine, head
 
 
 def _rate(training: Training, data: TrainingData, phase: Phase) -> float:
-    """Pictures per second: the fastest of a few steps, so that a busy moment does not count."""
-    adversarial = phase.kind in ("warm-up", "adversarial")
+    """Pictures per second: the fastest stretch of a few steps, so that a busy moment does not count."""
+    adversarial, helpers = phase.kind in ("warm-up", "adversarial"), training.engine.helpers
     wanted = Wanted(phase.size, phase.batch, training.engine.share(phase.batch), adversarial,
                     bool(phase.losses.uv_color or phase.losses.uv_offset), training.recipe.random_background)
-    best = float("inf")
-    for step in range(1, 1 + _STEPS):  # not 0: that one has the lazy penalty
-        start = time.perf_counter()
-        batch = data.batch(training.generator, wanted, training.position.phase, step)
-        batch = batch.to(training.engine.device, training.engine.dtype)
-        rng = data.generator(training.position.phase, step, 1)
-        if phase.kind == "warm-up":
-            warm_up_step(training, batch, step, batch.rgba, rng, lambda numbers: True)
-        elif phase.kind == "adversarial":
-            adversarial_step(training, batch, step, rng, lambda numbers: True)
-        else:
-            generator_step(training, batch, step, rng, lambda numbers: True)
-            training.update_average()
-        best = min(best, time.perf_counter() - start)
-    return phase.batch / best
+    first, last = 1, 1 + helpers * (1 + _STEPS)  # not 0: that one has the lazy penalty
+    times = [time.perf_counter()]
+    with closing(data.batches(training.generator, wanted, training.position.phase, first, last, ahead=helpers)) as batches:
+        for step, batch in batches:
+            batch = batch.to(training.engine.device, training.engine.dtype)
+            rng = data.generator(training.position.phase, step, 1)
+            if phase.kind == "warm-up":
+                warm_up_step(training, batch, step, batch.rgba, rng, lambda numbers: True)
+            elif phase.kind == "adversarial":
+                adversarial_step(training, batch, step, rng, lambda numbers: True)
+            else:
+                generator_step(training, batch, step, rng, lambda numbers: True)
+                training.update_average()
+            times.append(time.perf_counter())
+    times = np.array(times[helpers:])  # the first batches were ready before
+    return float(helpers * phase.batch / (times[helpers:] - times[:-helpers]).min())
 
 
 def _problems(out: Path, memory: int, disk: int) -> Iterator[Problem]:

@@ -27,7 +27,8 @@ def network(config, state):
 @pytest.fixture(scope="module")
 def stage_1(golden, device):
     prefix = "stage1_state/"
-    return network(STAGE_1, {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)}).to(device)
+    state = {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)}
+    return network(STAGE_1, state).to(device)
 
 
 @pytest.fixture(scope="module")

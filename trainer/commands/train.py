@@ -187,11 +187,14 @@ def _ship(folder: RunFolder, head: HeadModel) -> str:
 
 
 def use_threads(threads: int) -> None:
-    """Lets torch compute on so many threads; 0: all but one."""
+    """Lets torch compute on so many threads; 0: all but one. NumPy, which prepares the batches meanwhile, keeps to one."""
     import os
 
     import torch
 
+    from core.threads import keep_blas_to_one_thread
+
+    keep_blas_to_one_thread()
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))
 
 

@@ -10,6 +10,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 import cv2
 
+from core.threads import keep_blas_to_one_thread
+
 
 def finished(make: Callable[..., None], jobs: list[tuple], workers: int) -> Iterator[tuple]:
     """Calls `make(*job)` for every job and yields the jobs as they are done. One worker works in this process."""
@@ -31,7 +33,7 @@ def finished(make: Callable[..., None], jobs: list[tuple], workers: int) -> Iter
 
 
 def _begin() -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    keep_blas_to_one_thread()
     cv2.setNumThreads(1)
     threading.Thread(target=_leave_with_the_parent, name="parent watch", daemon=True).start()
 
