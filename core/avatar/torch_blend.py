@@ -1,11 +1,12 @@
 """The avatar in torch: regressor, blend, anchors and neck on a device, for the CUDA backend. Torch is loaded on first use.
 
-The arithmetic is tested on the processor against `core.avatar.model.Avatar`. On a graphics processor we have not tried it yet.
+The arithmetic is tested against `core.avatar.model.Avatar`, on the processor and, in `tests/gpu`, on an H100.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LARGEST_SIDE = 16384  # pixels
+_MOTION_NUMBERS = 22  # rotation, axis, two shifts, cosine and sine of the angle and of its half
 
 
 class TorchBackend:
-    """`core.avatar.backend.Backend` that blends with torch and draws with gsplat. Not tried on a graphics processor by us.
+    """`core.avatar.backend.Backend` that blends with torch and draws with gsplat.
 
     Args:
         device: as torch calls it.
@@ -45,7 +47,7 @@ class TorchBackend:
     def __init__(self, device: str = "cuda") -> None:
         self.renderer = CudaRenderer(device)
         self.device = device
-        self.description = f"CUDA on {self.renderer.description} (not tried by its makers)"
+        self.description = f"CUDA on {self.renderer.description}"
         self.timer: Timer | None = None
         self._pack: TorchPack | None = None
 
@@ -74,9 +76,9 @@ class TorchPerformer:
             raise InputError(f"a picture of {camera.width}×{camera.height} pixels cannot be drawn",
                              f"sides of 1 to {_LARGEST_SIDE} pixels are possible")
         with timed(self._backend.timer, "drive"):
-            cloud = self._person.gaussians(psi, motion)
+            cloud = self._person.shown(psi, motion, camera)
         with timed(self._backend.timer, "render"):
-            return self._backend.renderer.draw(self._person.seen_from(camera, cloud), camera)
+            return self._backend.renderer.draw(cloud, camera)
 
     def close(self) -> None:
         """Tensors are freed as they go out of use."""
@@ -123,14 +125,12 @@ class TorchRegressor:
         self._bias = tensor(source.bias)
         self._linear = [tensor(term) for term in (source.psi_term, source.pose_term, source.product_term)]
 
-    def __call__(self, psi: FloatArray) -> Tensor:
-        """Coefficients [D] of a driving vector [P]. The joints' rotations are worked out on the processor."""
+    def __call__(self, driving: Tensor, turned: Tensor) -> Tensor:
+        """Coefficients [D] of a driving vector [P] and what `pose_features` says of it."""
         import torch
 
         source = self._source
-        pose = pose_features(psi, source.layout)
-        both = torch.as_tensor(np.concatenate([psi, pose]), device=self._device)
-        driving, turned = both[:len(psi)], both[len(psi):]
+        both = torch.cat([driving, turned])
         hidden = both if source.uses_pose else driving
         for weight, bias in self._layers[:-1]:
             hidden = torch.nn.functional.leaky_relu(weight @ hidden + bias, float(LEAK))
@@ -159,6 +159,8 @@ class TorchAvatar:
         self._regress = TorchRegressor(pack.pack.regressor.for_identity(identity.latent), pack.device)
         base = identity.gaussians
         self._base = TensorCloud(*map(tensor, (base.xyz, base.scale, base.quat, base.rgb, base.opacity)))
+        self._layout = pack.pack.regressor.layout
+        self._recording: _Recording | None = None
         self._moving = tensor(np.flatnonzero(identity.row >= 0))
         moving = identity.row >= 0
         self._row = tensor(identity.row[moving].astype(np.int64))
@@ -172,26 +174,51 @@ class TorchAvatar:
 
     def gaussians(self, psi: FloatArray, motion: HeadMotion) -> TensorCloud:
         """The person with an expression and a head motion, on the device. Raises InputError when ψ does not fit the pack."""
-        torch = self._torch
-        with torch.inference_mode():
-            parts = self._regress(check_psi(self._pack.pack, psi)).split(self._splits)
-            residuals = [basis.blend(part)[self._row] for basis, part in zip(self._pack.bases, parts, strict=True)]
-            cloud = self._added(*residuals) if self._additive else self._moved(*residuals)
-            xyz, quat = self._turned(cloud.xyz, cloud.quat, motion)
-            return cloud._replace(xyz=xyz, quat=quat)
+        with self._torch.no_grad():
+            return self._driven(self._packed(psi, motion))
 
-    def seen_from(self, camera: Camera, cloud: TensorCloud) -> TensorCloud:
-        """`core.avatar.kernels.fade_averted`, where the pack has soft facing."""
-        if self._closed is None:
-            return cloud
+    def shown(self, psi: FloatArray, motion: HeadMotion, camera: Camera) -> TensorCloud:
+        """As `gaussians`, without what the camera sees from behind, where the pack has soft facing. On CUDA every call answers
+        with the same tensors: the next one writes them anew."""
+        packed = self._packed(psi, motion, camera)
+        with self._torch.no_grad():
+            if not packed.is_cuda:
+                return self._seen(packed)
+            if self._recording is None:
+                self._recording = _Recording(self._seen, packed)
+            return self._recording(packed)
+
+    def _packed(self, psi: FloatArray, motion: HeadMotion, camera: Camera | None = None) -> Tensor:
+        """All that changes from picture to picture, in one tensor. The joints' rotations are worked out on the processor."""
+        psi = check_psi(self._pack.pack, psi)
+        angle, half = motion.angle, 0.5 * motion.angle
+        parts = (psi, pose_features(psi, self._layout),
+                 motion.rotation.ravel(), motion.axis, motion.head_shift, motion.body_shift,
+                 (math.cos(angle), math.sin(angle), math.cos(half), math.sin(half)),
+                 np.zeros(3) if camera is None else camera.position)
+        return self._torch.from_numpy(np.concatenate(parts).astype(np.float32)).to(self._device)
+
+    def _seen(self, packed: Tensor) -> TensorCloud:
+        cloud = self._driven(packed)
+        return cloud if self._closed is None else self._faded(cloud, packed[-3:])
+
+    def _driven(self, packed: Tensor) -> TensorCloud:
+        size = self._layout.size
+        psi, pose, turn, _ = packed.split([size, len(packed) - size - _MOTION_NUMBERS - 3, _MOTION_NUMBERS, 3])
+        parts = self._regress(psi, pose).split(self._splits)
+        residuals = [basis.blend(part)[self._row] for basis, part in zip(self._pack.bases, parts, strict=True)]
+        cloud = self._added(*residuals) if self._additive else self._moved(*residuals)
+        xyz, quat = self._turned(cloud.xyz, cloud.quat, turn)
+        return cloud._replace(xyz=xyz, quat=quat)
+
+    def _faded(self, cloud: TensorCloud, centre: Tensor) -> TensorCloud:
+        """`core.avatar.kernels.fade_averted`."""
         torch = self._torch
-        with torch.inference_mode():
-            axis, normal = cloud.quat[:, 1:], self._normal
-            turned = normal + 2 * torch.linalg.cross(axis, torch.linalg.cross(axis, normal) + cloud.quat[:, :1] * normal)
-            centre = torch.as_tensor(camera.position.astype(np.float32), device=self._device)
-            away = (torch.nn.functional.normalize(cloud.xyz - centre, dim=1) * turned).sum(1)
-            kept = 1 - self._closed * (1 - torch.sigmoid((FACING - away) / FACING_SOFTNESS))
-            return cloud._replace(opacity=cloud.opacity * kept)
+        axis, normal = cloud.quat[:, 1:], self._normal
+        turned = normal + 2 * torch.linalg.cross(axis, torch.linalg.cross(axis, normal) + cloud.quat[:, :1] * normal)
+        away = (torch.nn.functional.normalize(cloud.xyz - centre, dim=1) * turned).sum(1)
+        kept = 1 - self._closed * (1 - torch.sigmoid((FACING - away) / FACING_SOFTNESS))
+        return cloud._replace(opacity=cloud.opacity * kept)
 
     def _moved(self, shift: Tensor, rotation: Tensor, strain: Tensor, gain: Tensor) -> TensorCloud:
         """`core.avatar.kernels.move_with_rows`; residuals of the moving Gaussians."""
@@ -251,20 +278,44 @@ class TorchAvatar:
         quat /= (quat * quat).sum(1, keepdim=True).clamp_min(1e-24).sqrt()
         return TensorCloud(xyz, scale.clamp_min(MIN_SCALE), quat, base.rgb, opacity.clamp(OPACITY_LOW, OPACITY_HIGH))
 
-    def _turned(self, xyz: Tensor, quat: Tensor, motion: HeadMotion) -> tuple[Tensor, Tensor]:
+    def _turned(self, xyz: Tensor, quat: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
         """`core.avatar.kernels.turn_at_neck`."""
         torch, w = self._torch, self._neck_weight[:, None]
-        packed = np.concatenate([motion.rotation.ravel(), motion.axis, motion.head_shift, motion.body_shift])
-        numbers = torch.as_tensor(packed.astype(np.float32), device=self._device)
-        rotation, axis, head_shift, body_shift = numbers.split([9, 3, 3, 3])
+        rotation, axis, head_shift, body_shift, whole_turn, half_turn = turn.split([9, 3, 3, 3, 2, 2])
         arm = xyz - self._neck_joint
         xyz = xyz + w * (arm @ rotation.view(3, 3).T - arm + head_shift) + (1 - w) * body_shift
-        real, imaginary = 1 - w + w * math.cos(motion.angle), w * math.sin(motion.angle)
+        real, imaginary = 1 - w + w * whole_turn[:1], w * whole_turn[1:]
         half = torch.cat([(real * real + imaginary * imaginary).sqrt() + real, imaginary], 1)
         half = half / half.norm(dim=1, keepdim=True).clamp_min(1e-20)
-        whole = half.new_tensor([math.cos(0.5 * motion.angle), math.sin(0.5 * motion.angle)])
-        half = torch.where(w < 1, half, whole)  # at half a turn and full weight the blend has no direction
+        half = torch.where(w < 1, half, half_turn)  # at half a turn and full weight the blend has no direction
         return xyz, _times(torch, torch.cat([half[:, :1], half[:, 1:] * axis], 1), quat)
+
+
+class _Recording:
+    """A function of one tensor whose kernels are recorded once and replayed: to launch them one by one takes longer than they do.
+
+    Args:
+        compute: the function; it must not wait for the device.
+        example: an argument.
+    """
+
+    def __init__(self, compute: Callable[[Tensor], TensorCloud], example: Tensor) -> None:
+        import torch
+
+        self._argument = example.clone()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # libraries make their workspaces before the recording
+            compute(self._argument)
+        torch.cuda.current_stream().wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._result = compute(self._argument)
+
+    def __call__(self, argument: Tensor) -> TensorCloud:
+        self._argument.copy_(argument)
+        self._graph.replay()
+        return self._result
 
 
 def _on_device(array: NDArray, device: str) -> Tensor:

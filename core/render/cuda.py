@@ -1,6 +1,7 @@
 """The CUDA renderer: gsplat's rasteriser in antialiased mode, which our rules follow.
 
-Not tested by us on a graphics processor yet: the tests run it on the processor, with the reference in gsplat's place.
+`tests/gpu` compares it with the reference on a graphics processor (an H100); elsewhere the tests run it with the reference in
+gsplat's place.
 """
 
 from __future__ import annotations

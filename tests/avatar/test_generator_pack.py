@@ -178,7 +178,7 @@ def test_torch_fades_alike(source):
     identity, camera = source.build(4), orbit_camera(0.8, 0.2, 64, 64)
     psi, motion = np.zeros(source.pack.manifest.psi.size, np.float32), probe_motion(identity)
     person = TorchAvatar(TorchPack(source.pack, "cpu"), identity)
-    got = person.seen_from(camera, person.gaussians(psi, motion)).opacity.numpy()
+    got = person.shown(psi, motion, camera).opacity.numpy()
     avatar = Avatar(source.pack, identity, exact=True)
     expected = avatar.seen_from(camera, avatar.pose(avatar.coefficients(psi), motion))
     np.testing.assert_allclose(got, expected.opacity, atol=1e-4)

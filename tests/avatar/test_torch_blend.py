@@ -110,7 +110,6 @@ def test_the_backend_draws_what_the_processor_draws(sample, gsplat):
     backend = GuardedBackend(TorchBackend("cpu"))
     performer = backend.performer(sample.pack, sample.identity)
     assert backend.name == "cuda", backend.description  # it has passed the self-test
-    assert "not tried" in backend.description
     psi, motion = probe_psi(LAYOUT), probe_motion(sample.identity)
     picture = performer.draw(psi, motion, CAMERA)
     assert picture.dtype == np.uint8

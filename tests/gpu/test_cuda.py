@@ -12,8 +12,10 @@ import torch
 from core.avatar.backend_choice import open_backend
 from core.avatar.cuda_random import CudaRandom
 from core.avatar.model import Avatar
+from core.avatar.motion import rest_motion
 from core.avatar.self_test import probe_motion, probe_psi
 from core.avatar.sources import StudioSource
+from core.avatar.torch_blend import TorchAvatar, TorchPack
 from core.geometry import orbit_camera
 from core.head.library import load_open_head
 from core.render.benchmark import psnr, shell_cloud
@@ -78,6 +80,22 @@ def test_a_studio_head_is_drawn_as_on_the_processor(gsplat):
         assert psnr(picture / 255, expected / 255) > 45, psnr(picture / 255, expected / 255)
     assert backend.name == "cuda", backend.description
     backend.close()
+
+
+def test_recorded_kernels_follow_every_input(gsplat):
+    """What is replayed sees new faces, motions and cameras, and two people do not disturb each other."""
+    source = StudioSource()
+    layout = source.pack.manifest.psi
+    people = [source.build(seed) for seed in (7, 8)]
+    pack = TorchPack(source.pack, "cuda")
+    drawn = [TorchAvatar(pack, person) for person in people]
+    for phase in range(3):
+        psi, camera = probe_psi(layout, phase), orbit_camera(0.5 * phase, 0.1, 64, 64)
+        for person, torch_avatar in zip(people, drawn, strict=True):
+            motion = probe_motion(person) if phase else rest_motion()
+            expected = torch_avatar.gaussians(psi, motion)
+            for got, wanted in zip(torch_avatar.shown(psi, motion, camera), expected, strict=True):
+                torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-5)
 
 
 # ---- the differentiable rasteriser -----------------------------------------------------------------------------------
