@@ -14,9 +14,11 @@ from core.networks.head_generator import RawSeats
 from trainer.networks.patch_discriminator import Votes
 
 SCALES = 3
+BRIGHTNESS_ROOM = 0.12  # about the deviation within rendered hair
 OFFSET_UNIT = 0.01  # metres: an error of this size counts as much as a wrong colour
 _OPACITY_SHIFT = 2.20727
 _SMALL = 1e-3
+_LUMA = (0.299, 0.587, 0.114)
 
 
 def picture_loss(fake: Tensor, real: Tensor, focus: Tensor) -> Tensor:
@@ -64,6 +66,16 @@ def anchor_loss(planes: Tensor, reference: Tensor, networks: GeneratorConfig) ->
     """Mean squared distance of the geometry planes (all but colour) from those of a reference."""
     geometry = [*range(ROTATION.stop), networks.opacity.start]
     return (planes[:, geometry] - reference[:, geometry]).square().mean()
+
+
+def tint_loss(planes: Tensor, reference: Tensor, networks: GeneratorConfig) -> Tensor:
+    """Mean squared change of the colours [B, C, R, R] against a reference: of their hue, and of their brightness where it is more
+    than `BRIGHTNESS_ROOM`. An adversary asks for strands of hair and takes a few glaring or motley ones; all may become a
+    little lighter or darker instead."""
+    moved = torch.sigmoid(planes[:, networks.color][:, :3]) - torch.sigmoid(reference[:, networks.color][:, :3])
+    brightness = (moved * moved.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
+    glaring = (brightness.abs() - BRIGHTNESS_ROOM).relu()
+    return (moved - brightness).square().sum(1).mean() + glaring.square().mean()
 
 
 # ---------------------------------------------------------------------- the paper's regularisers (7.1)

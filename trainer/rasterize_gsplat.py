@@ -1,7 +1,7 @@
 """The rasteriser on CUDA: gsplat in antialiased mode, whose rules are ours, gradients included.
 
-`tests/gpu` compares it with double precision on a graphics processor (an H100); elsewhere the tests put the dense path in gsplat's
-place.
+`tests/gpu` compares it with double precision on a graphics processor (an H100); elsewhere the tests put the dense path in
+gsplat's place.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ class LossWeights:
         feature_matching: L1 of the discriminator's features against the paired picture's.
         smoothness: squared differences of neighbouring position and scale planes.
         anchor: squared distance of the geometry planes from the generator that the phase started with.
+        tint: change of hue, and much change of brightness, since the phase started.
         rest: squared plane values of position, scale and rotation: what no picture asks for stays at rest.
         raw_position, raw_scale: norms of the main planes on the face.
         deform_position, deform_scale, deform_opacity: norms of the residual planes.
@@ -45,6 +46,7 @@ class LossWeights:
     feature_matching: float = 0.0
     smoothness: float = 0.0
     anchor: float = 0.0
+    tint: float = 0.0
     rest: float = 0.0
     raw_position: float = 0.0
     raw_scale: float = 0.0

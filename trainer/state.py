@@ -54,7 +54,7 @@ class Training:
     Attributes:
         generator: that learns;  average: its averaged weights, which are what is shown and shipped.
         adversary: the discriminator, None in phases without one.
-        reference: the generator a phase started with, None unless the phase is anchored to it.
+        reference: the generator a phase started with, None unless a loss holds on to it.
     """
 
     recipe: Recipe
@@ -113,7 +113,7 @@ class Training:
         phase = self.phase
         self.generator.deformation.requires_grad_(not phase.freeze_deformation)
         self.optimizer = _adam(self.generator, phase)
-        self.reference = _frozen_copy(self.generator) if phase.losses.anchor else None
+        self.reference = _frozen_copy(self.generator) if phase.losses.anchor or phase.losses.tint else None
         if phase.kind in ("warm-up", "adversarial"):
             self._raise_adversary(phase)
         else:

@@ -53,7 +53,7 @@ def needed_names(generator: Generator) -> list[str]:
 
 
 def fastest_device() -> torch.device:
-    """CUDA, else Apple's MPS, else the processor. Only the processor was ever tried with real numbers."""
+    """CUDA, else Apple's MPS, else the processor. MPS was never tried."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

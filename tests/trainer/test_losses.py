@@ -124,6 +124,27 @@ def test_an_anchor_holds_everything_but_colour():
     assert losses.anchor_loss(wide, moved, twelve) == 0
 
 
+def test_a_tint_counts_hue_and_glare():
+    color = torch.full((1, 3, 2, 2), 0.5)
+
+    def planes(shown):
+        out = torch.randn(1, RGB.plane_channels, 2, 2)
+        out[:, RGB.color] = torch.logit(shown)
+        return out
+
+    def tint(moved):
+        return losses.tint_loss(planes(color + moved), planes(color), RGB)
+
+    grey = torch.ones(1, 3, 2, 2)
+    close(tint(0.9 * losses.BRIGHTNESS_ROOM * grey), 0.0)
+    close(tint(-(losses.BRIGHTNESS_ROOM + 0.1) * grey), 0.01)
+    red = torch.tensor([0.587, -0.299, 0.0])[:, None, None] * 0.2 * grey  # as bright as before
+    close(tint(red), 0.04 * (0.587**2 + 0.299**2))
+    one = torch.zeros(1, 3, 2, 2)
+    one[..., 0, 0] = losses.BRIGHTNESS_ROOM + 0.2
+    close(tint(one), 0.04 / 4)
+
+
 # ---------------------------------------------------------------------- the paper's regularisers
 
 
