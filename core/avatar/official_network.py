@@ -7,7 +7,8 @@ left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,7 +149,7 @@ def draw(seeding: str, seed: int, latent_size: int, rows: int) -> tuple[FloatArr
 def style_of(generator: Generator, z: FloatArray, camera: FloatArray) -> FloatArray:
     """w [W] of z [Z], conditioned on the rotation of a camera c6 [6], truncated."""
     device = generator._uv_grid.device
-    with torch.inference_mode():
+    with _exactly():
         c12 = conditioning(_sent(camera, device))
         return _array(generator.backbone.mapping(_sent(z, device), c12, TRUNCATION)[0])
 
@@ -170,12 +171,12 @@ class Sitter:
         self._camera = _sent(camera, self._device)
         self._neutral = np.zeros(FLAME_PARAMETERS, np.float32)
         self._neutral[SHAPE] = shape
-        with torch.inference_mode():
+        with _exactly():
             self._planes: IdentityPlanes = generator.identity_of(_sent(self.w, self._device), _sent(self._neutral, self._device))
 
     def resting(self) -> OfficialPerson:
         """The person without expression."""
-        with torch.inference_mode():
+        with _exactly():
             cloud, joints = self._generator.frame(self._planes, _sent(self._neutral, self._device))
             eye = camera_centre(world_to_camera(self._camera, joints[:, 0]))
             rgb = colour_from(cloud.sh, cloud.xyz, eye).clamp(max=1)
@@ -187,7 +188,7 @@ class Sitter:
         """Physical xyz [N, 3], rotation [N, 4], scale [N, 3] and opacity [N, 1] under a driving vector ψ [55]."""
         params = self._neutral.copy()
         params[EXPRESSION], params[JAW], params[EYELIDS] = np.split(np.asarray(psi, np.float32), [50, 53])
-        with torch.inference_mode():
+        with _exactly():
             return tuple(map(_array, physical(self._generator.frame(self._planes, _sent(params, self._device))[0])))
 
 
@@ -195,6 +196,13 @@ def physical(cloud: GaussianTensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """xyz, rotation, scale and opacity of the first sample as AGORA-M's basis knows them (specification 9.1, correction 1)."""
     quat = cloud.quat[0]
     return cloud.xyz[0], quat / quat.norm(dim=0, keepdim=True), cloud.scale_log[0].exp(), cloud.opacity[0]
+
+
+@contextmanager
+def _exactly() -> Iterator[None]:
+    """No gradients, and convolutions in full float32: a seed is to be the same person on every processor."""
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def _sent(value: FloatArray, device: torch.device) -> Tensor:
