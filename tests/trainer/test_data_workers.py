@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
+from threadpoolctl import threadpool_info
 
 from trainer.data.workers import finished
 
@@ -31,6 +33,18 @@ def test_every_job_is_done_once(tmp_path, workers):
 def test_a_failure_ends_the_work(tmp_path):
     with pytest.raises(FileExistsError):
         list(finished(Path.mkdir, [(tmp_path,), (tmp_path,)], 2))
+
+
+def note_threads(path: Path) -> None:
+    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    path.write_text(json.dumps(pools))
+
+
+def test_workers_do_not_crowd_each_other_out(tmp_path):
+    """A matrix product in a worker keeps to its thread, however wide the machine."""
+    jobs = [(tmp_path / str(number),) for number in range(2)]
+    list(finished(note_threads, jobs, 2))
+    assert all(set(json.loads(path.read_text())) == {1} for path, in jobs)
 
 
 def test_workers_leave_with_a_parent_that_was_killed(tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -408,6 +409,24 @@ def test_shares_together_are_the_batch(tiny_data):
     noise, *pieces = (SharedNoise(torch.Generator().manual_seed(3), 4, share).normal(5, dtype=torch.float32)
                       for share in (slice(0, 4), slice(0, 2), slice(2, 4)))
     assert torch.equal(noise, torch.cat(pieces))
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 9])
+def test_helpers_change_nothing(tiny_data, ahead):
+    """Batches come whole and in order, however many are prepared at a time; leaving early ends the preparation."""
+    data = TrainingData(Dataset.open(tiny_data), 0)
+    generator = HeadGenerator(generator_config(tiny_recipe(), tiny_recipe().phases[0], data.latent_size), load_open_head())
+    wanted = Wanted(16, 4, slice(0, 4), True, True, True)
+    drawn = list(data.batches(generator, wanted, 1, 2, 8, ahead=ahead))
+    assert [step for step, _ in drawn] == [2, 3, 4, 5, 6, 7]
+    for step, batch in drawn:
+        alone = data.batch(generator, wanted, 1, step)
+        for name in ("rgba", "psi", "shape_map", "displacement", "background", "uv_color"):
+            assert torch.equal(getattr(batch, name), getattr(alone, name)), (step, name)
+    assert list(data.batches(generator, wanted, 1, 3, 3, ahead=ahead)) == []
+    with closing(data.batches(generator, wanted, 1, 0, 1000, ahead=ahead)) as batches:
+        next(batches)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
 # ---------------------------------------------------------------------- what does not fit
