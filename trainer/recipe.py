@@ -209,15 +209,16 @@ class Recipe:
 def desktop_recipe() -> Recipe:
     """Supervised on the known factors of synthetic people, then a short adversarial finish (about six CPU-hours)."""
     regress = LossWeights(picture=1.0, coverage=0.5, focus=3.0, rest=0.002, smoothness=0.003)
-    finish = replace(regress, picture=10.0, coverage=5.0, adversarial=1.0, feature_matching=5.0, anchor=10.0, smoothness=0.0)
+    finish = replace(regress, picture=10.0, coverage=5.0, adversarial=1.0, feature_matching=5.0, anchor=10.0, tint=300.0,
+                     smoothness=0.0)
     uv = LossWeights(uv_color=1.0, uv_offset=1.0, rest=0.01)
     return Recipe("desktop", DESKTOP, (
         Phase("texture", "uv", 12_000, 64, 64, learning_rate=3e-3, beta=0.9, losses=uv),
         Phase("pictures 64", "image", 90_000, 64, 64, losses=replace(regress, uv_color=0.1, uv_offset=0.1)),
         Phase("pictures 128", "image", 130_000, 128, 128, decay=0.5, snapshots=4, losses=regress),
         Phase("discriminator", "warm-up", 3_200, 128, 128),
-        Phase("finish", "adversarial", 24_000, 128, 128, decay=0.5, ema_images=400, freeze_deformation=True, picture_fade=0.5,
-              snapshots=6, losses=finish),
+        Phase("finish", "adversarial", 12_000, 128, 128, decay=0.5, ema_images=400, freeze_deformation=True, picture_fade=0.5,
+              snapshots=3, losses=finish),
     ))
 
 

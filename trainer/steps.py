@@ -171,9 +171,11 @@ def _planes_losses(training: Training, batch: Batch, person: HeadPlanes, residua
         parts.add("smoothness", weights.smoothness, losses.smoothness_loss(person.planes, residual))
     if weights.anchor or weights.tint:
         with torch.no_grad():
-            reference = training.reference.people_of(training.reference.mapping(batch.latent, None), batch.shape_map, "none")
-        parts.add("anchor", weights.anchor, losses.anchor_loss(person.planes, reference.planes, networks))
-        parts.add("tint", weights.tint, losses.tint_loss(person.planes, reference.planes, networks))
+            former = training.reference.people_of(training.reference.mapping(batch.latent, None), batch.shape_map, "none")
+        if weights.anchor:
+            parts.add("anchor", weights.anchor, losses.anchor_loss(person.planes, former.planes, networks))
+        if weights.tint:
+            parts.add("tint", weights.tint, losses.tint_loss(person.planes, former.planes, networks))
 
 
 def _paper_losses(training: Training, fake: Fake, batch: Batch, parts: Sum) -> None:
