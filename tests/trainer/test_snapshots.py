@@ -86,6 +86,13 @@ def test_the_largest_pictures_patches_count():
     assert choose([supervised, better, worse]) is better
 
 
+def test_of_equals_the_first():
+    """A distance that is smaller by less than its noise does not make up for more adversarial training."""
+    supervised, first, second = image(1, 9.0), finish(2, 5.05), finish(3, 5.0)
+    assert choose([supervised, first, second]) is first
+    assert choose([supervised, replace(first, numbers=(("FD-synth", 5.2),)), second]) is second
+
+
 # ---------------------------------------------------------------------- disk
 
 
