@@ -25,6 +25,7 @@ from core.types import FloatArray
 from trainer.data.dataset import ANCHOR_RESOLUTION, Dataset, People, Samples
 from trainer.mesh_render import DisplacementRenderer
 from trainer.rasterize import CameraBatch
+from trainer.recipe import Phase, Recipe
 
 _EYES_AND_MOUTH = ((33, 133), (263, 362), (61, 291))  # the landmarker's points whose middle is an eye, an eye, the mouth
 _FOCUS_WIDTH = (0.035, 0.035, 0.05)  # standard deviations, shares of the picture's side
@@ -100,6 +101,12 @@ class Wanted:
     displacement: bool
     uv: bool
     random_background: bool
+
+    @staticmethod
+    def of_phase(recipe: Recipe, phase: Phase, share: slice) -> Wanted:
+        """What the steps of a phase need, of whose batches a process takes a share."""
+        return Wanted(phase.size, phase.batch, share, phase.kind in ("warm-up", "adversarial"),
+                      bool(phase.losses.uv_color or phase.losses.uv_offset), recipe.random_background)
 
 
 class TrainingData:

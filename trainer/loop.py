@@ -170,9 +170,7 @@ class Loop:
         """What is left of the current phase."""
         training, phase = self.training, self.training.phase
         self._judge_if_due()  # what a stop has broken off
-        adversarial = phase.kind in ("warm-up", "adversarial")
-        wanted = Wanted(phase.size, phase.batch, self.engine.share(phase.batch), adversarial,
-                        bool(phase.losses.uv_color or phase.losses.uv_offset), training.recipe.random_background)
+        wanted = Wanted.of_phase(training.recipe, phase, self.engine.share(phase.batch))
         if phase.kind == "warm-up":
             self._fakes = self._pictures_to_warm_up(wanted)
         first = training.position.phase_images // phase.batch

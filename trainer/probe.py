@@ -81,9 +81,8 @@ def estimate(recipe: Recipe, data: TrainingData, out: Path, engine: Engine, head
 
 def _rate(training: Training, data: TrainingData, phase: Phase) -> float:
     """Pictures per second: the fastest stretch of a few steps, so that a busy moment does not count."""
-    adversarial, helpers = phase.kind in ("warm-up", "adversarial"), training.engine.helpers
-    wanted = Wanted(phase.size, phase.batch, training.engine.share(phase.batch), adversarial,
-                    bool(phase.losses.uv_color or phase.losses.uv_offset), training.recipe.random_background)
+    helpers = training.engine.helpers
+    wanted = Wanted.of_phase(training.recipe, phase, training.engine.share(phase.batch))
     first, last = 1, 1 + helpers * (1 + _STEPS)  # not 0: that one has the lazy penalty
     times = [time.perf_counter()]
     with closing(data.batches(training.generator, wanted, training.position.phase, first, last, ahead=helpers)) as batches:

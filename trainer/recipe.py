@@ -207,7 +207,7 @@ class Recipe:
 
 
 def desktop_recipe() -> Recipe:
-    """Supervised on the known factors of synthetic people, then a short adversarial finish (about six CPU-hours)."""
+    """Supervised on the known factors of synthetic people, then a short adversarial finish (about five CPU-hours)."""
     regress = LossWeights(picture=1.0, coverage=0.5, focus=3.0, rest=0.002, smoothness=0.003)
     finish = replace(regress, picture=10.0, coverage=5.0, adversarial=1.0, feature_matching=5.0, anchor=10.0, tint=300.0,
                      smoothness=0.0)

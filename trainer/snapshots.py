@@ -19,8 +19,6 @@ FORMAT_NAME, FORMAT_MAJOR = "agora-generator", 1
 LARGEST_LEAK = 2.0  # percent of a face's pixels that may be torn
 DISTANCE, PATCH_DISTANCE, LEAK = "FD-synth", "SWD", "skin leak"
 """Rows of an evaluation that the choice looks at; the second with the side of the pictures behind it."""
-
-
 _NOISE = 1.02  # of the distance between 500 pictures and 500: other pictures change it by about so much
 
 

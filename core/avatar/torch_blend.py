@@ -120,7 +120,7 @@ class TorchRegressor:
         def tensor(array: FloatArray | None) -> Tensor | None:
             return None if array is None else _on_device(array, device)
 
-        self._source, self._device = source, device
+        self._source = source
         self._layers = [(tensor(weight), tensor(bias)) for weight, bias in zip(source.weights, source.biases, strict=True)]
         self._bias = tensor(source.bias)
         self._linear = [tensor(term) for term in (source.psi_term, source.pose_term, source.product_term)]

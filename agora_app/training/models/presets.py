@@ -44,7 +44,7 @@ PRESETS = (
            _("Recipes", "Needs synthetic pictures of 32 pixels, a minute and 1 GB of memory on any machine."),
            _("Recipes", "Gives a tiny, blurred head that shows that every step works: nothing to look at."), 32, True),
     Preset("desktop", "mdi6.laptop", _("Recipes", "Desktop"),
-           _("Recipes", "Needs synthetic pictures of 128 pixels, about six hours of processor time and 4 GB of memory."),
+           _("Recipes", "Needs synthetic pictures of 128 pixels, about five hours of processor time and 4 GB of memory."),
            _("Recipes", "Gives clear people with hair and expressions, at 128 pixels, without a graphics card."), 128, True),
     Preset("paper", "mdi6.server", _("Recipes", "Paper"),
            _("Recipes", "Needs tens of thousands of photos of 512 pixels, days, and one or several graphics cards."),
